@@ -1,0 +1,1 @@
+"""guard: content compliance beside an LLM service."""

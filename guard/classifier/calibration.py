@@ -1,0 +1,43 @@
+"""From the graph's raw scores to calibrated probabilities of a whole text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.classifier.artifact import Platt
+
+_EPSILON = 1e-6
+
+
+def calibrate(
+    scores: NDArray[np.float32], categories: Sequence[str], platt: Mapping[str, Platt]
+) -> dict[str, float]:
+    """Pool the chunks of one text by maximum and calibrate per category.
+
+    Args:
+        scores: Raw scores [chunks, categories], each in [0, 1].
+        categories: Names of the columns.
+        platt: One entry per category, for the text's direction.
+
+    Returns:
+        ``category -> probability``, in the order of ``categories``.
+    """
+    pooled = np.clip(scores.max(axis=0).astype(np.float64), _EPSILON, 1 - _EPSILON)
+    logits = np.log(pooled / (1 - pooled))
+    chunks = math.log2(len(scores))
+    return {
+        name: sigmoid(platt[name].a * float(logit) + platt[name].b + platt[name].c * chunks)
+        for name, logit in zip(categories, logits, strict=True)
+    }
+
+
+def sigmoid(x: float) -> float:
+    """The logistic function, without overflow for large negative values."""
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    z = math.exp(x)
+    return z / (1 + z)

@@ -1,0 +1,73 @@
+"""The one file that knows ONNX Runtime: padded int64 arrays in, raw scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from guard.classifier.chunker import Chunk
+from guard.errors import ArtifactError
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Session:
+    """A loaded graph. ``run`` may be called from several threads at once; one thread of its own each."""
+
+    def __init__(self, path: Path, *, pad_id: int, columns: int, threads: int = 1) -> None:
+        """Load a graph.
+
+        Args:
+            path: ``model.onnx``.
+            pad_id: Token id that fills short rows.
+            columns: Expected width of ``scores``.
+            threads: Threads inside one operator; 1 is the fastest under a CPU limit.
+
+        Raises:
+            ArtifactError: Not a graph, or one with other inputs, outputs or width.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if threads > 1:
+            # Spinning threads burn the quota of a CPU-limited container.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime has no common base class for its load errors
+            raise ArtifactError(f"{path}: not a loadable ONNX graph: {error} (export the model again)") from None
+        inputs = {i.name for i in self._session.get_inputs()}
+        outputs = {o.name: o.shape for o in self._session.get_outputs()}
+        if inputs != set(_INPUTS) or outputs.get("scores", [None])[-1] != columns:
+            raise ArtifactError(
+                f"{path}: the graph has inputs {sorted(inputs)} and outputs {outputs}; needed are {sorted(_INPUTS)} "
+                f"and scores [batch, {columns}] (export the model again)"
+            )
+        self._pad_id = pad_id
+
+    def run(self, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
+        """Score chunks as one padded batch.
+
+        Args:
+            chunks: At least one.
+
+        Returns:
+            Raw scores [len(chunks), columns], each in [0, 1].
+        """
+        length = max(len(chunk.input_ids) for chunk in chunks)
+        ids = np.full((len(chunks), length), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(chunks), length), dtype=np.int64)
+        types = np.zeros((len(chunks), length), dtype=np.int64)
+        for row, chunk in enumerate(chunks):
+            n = len(chunk.input_ids)
+            ids[row, :n] = chunk.input_ids
+            mask[row, :n] = 1
+            types[row, :n] = chunk.token_type_ids
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+        scores: NDArray[np.float32] = self._session.run(["scores"], feed)[0]
+        return scores

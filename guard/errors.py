@@ -1,0 +1,122 @@
+"""One tree of errors. Each class carries the NAME of its gRPC code and its HTTP status, so that the
+transport layers translate without a table of their own and the core needs no transport library.
+
+No message ever contains screened text: it names the field, the place and the cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One mistake in a request or a row: which field, what is wrong, what to do about it."""
+
+    field: str
+    reason: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason} ({self.cure})"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a file: where, what is wrong, what to do about it. Lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.what} ({self.cure})"
+
+
+class GuardError(Exception):
+    """Base of every error that guard raises on purpose."""
+
+    code: ClassVar[str] = "INTERNAL"
+    http_status: ClassVar[int] = 500
+
+
+class InvalidInput(GuardError):
+    """The caller's content breaks the contract; ``violations`` names every broken field."""
+
+    code: ClassVar[str] = "INVALID_ARGUMENT"
+    http_status: ClassVar[int] = 400
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(str(v) for v in self.violations))
+
+    @classmethod
+    def of(cls, field: str, reason: str, cure: str) -> InvalidInput:
+        """An error with a single violation."""
+        return cls((Violation(field, reason, cure),))
+
+
+class PolicyError(GuardError):
+    """A policy file cannot be used; ``problems`` lists all its mistakes, one line each."""
+
+    code: ClassVar[str] = "FAILED_PRECONDITION"
+    http_status: ClassVar[int] = 422
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class ArtifactError(GuardError):
+    """A model directory is incomplete, altered, or made for another version of guard."""
+
+    code: ClassVar[str] = "FAILED_PRECONDITION"
+    http_status: ClassVar[int] = 500
+
+
+class Overloaded(GuardError):
+    """The guard refuses early because it could not answer in time; retry after a pause."""
+
+    code: ClassVar[str] = "RESOURCE_EXHAUSTED"
+    http_status: ClassVar[int] = 429
+
+
+class DeadlineExceeded(GuardError):
+    """The answer did not come within the caller's deadline; the text counts as unscreened."""
+
+    code: ClassVar[str] = "DEADLINE_EXCEEDED"
+    http_status: ClassVar[int] = 504
+
+
+class Unauthenticated(GuardError):
+    """The call carries no valid credentials."""
+
+    code: ClassVar[str] = "UNAUTHENTICATED"
+    http_status: ClassVar[int] = 401
+
+
+class Unavailable(GuardError):
+    """The guard cannot be reached, or is shutting down; the text counts as unscreened."""
+
+    code: ClassVar[str] = "UNAVAILABLE"
+    http_status: ClassVar[int] = 503
+
+
+class InternalError(GuardError):
+    """A defect in guard; the text counts as unscreened."""
+
+
+_BY_CODE: dict[str, type[GuardError]] = {
+    cls.code: cls for cls in (Overloaded, DeadlineExceeded, Unauthenticated, Unavailable, InternalError)
+}
+
+
+def error_for_code(code: str, message: str) -> GuardError:
+    """The typed error for a gRPC code name that a server answered; unknown codes become InternalError."""
+    if code == InvalidInput.code:
+        return InvalidInput.of("request", message, "see the message")
+    return _BY_CODE.get(code, InternalError)(message)

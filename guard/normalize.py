@@ -1,0 +1,148 @@
+"""Level-1 normalisation: one text form for the classifier, the recognizers and the training data.
+
+In this order: bidi and other invisible format characters are removed, the rest is NFKC-folded (UAX #15;
+this also folds full-width and half-width forms), and traditional Chinese becomes simplified (OpenCC t2s).
+Case is kept; the tokenizer folds it. Every code point of the result knows the range of the ORIGINAL text
+that it came from, so a span found in the normalised text can be cut out of the original exactly.
+
+The version is part of every artifact: a model scores only text normalised as its training data was.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from array import array
+from dataclasses import dataclass
+from functools import cache
+
+from opencc import OpenCC
+
+from guard.types import Span
+
+#: Raise it whenever the output of :func:`normalize` changes for any text; the artifact loader compares it.
+NORMALIZER_VERSION = "1"
+
+# Second characters of canonical compositions that are themselves starters (derived from UnicodeData's
+# canonical pair decompositions), and Hangul vowel and trailing jamo: no segment border before these.
+_COMPOSING_STARTERS = frozenset(
+    "\u09be\u09d7\u0b3e\u0b56\u0b57\u0bbe\u0bd7\u0cc2\u0cd5\u0cd6\u0d3e\u0d57\u0dcf\u0ddf\u0fb5\u0fb7\u102e\u1b35"
+    "\U00011127\U0001133e\U00011357\U000114b0\U000114ba\U000114bd\U000115af\U00011930"
+) | frozenset(map(chr, range(0x1161, 0x1176))) | frozenset(map(chr, range(0x11A8, 0x11C3)))
+
+# Invisible characters that are not of category Cf: fillers, joiners and variation selectors.
+_INVISIBLE = (
+    frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
+    | frozenset(map(chr, range(0xFE00, 0xFE10)))
+    | frozenset(map(chr, range(0xE0100, 0xE01F0)))
+)
+_KEPT_CONTROLS = frozenset("\t\n\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A normalised text and its way back.
+
+    Attributes:
+        text: The normalised text.
+        original_length: Code points of the original.
+        starts: For each code point of ``text`` the start of its source range in the original; ``None``
+            where the mapping is the identity.
+        ends: The ends of those ranges; ``None`` with ``starts``.
+    """
+
+    text: str
+    original_length: int
+    starts: array[int] | None = None
+    ends: array[int] | None = None
+
+    def original_span(self, start: int, end: int) -> Span:
+        """The original's span for [start, end) of the normalised text.
+
+        Characters that were removed next to the range stay outside of it.
+
+        Args:
+            start: First code point, 0 <= start <= end.
+            end: One past the last code point, end <= len(text).
+        """
+        if not 0 <= start <= end <= len(self.text):
+            raise ValueError(f"span [{start}, {end}) outside of a text of {len(self.text)} code points")
+        if self.starts is None or self.ends is None:
+            return Span(start, end)
+        if start == end:
+            at = self.starts[start] if start < len(self.starts) else self.original_length
+            return Span(at, at)
+        return Span(self.starts[start], max(self.ends[start:end]))
+
+
+def normalize(text: str) -> Normalized:
+    """Normalise a text, keeping offsets.
+
+    Args:
+        text: Valid Unicode (no lone surrogates), of any length; cost is linear.
+
+    Returns:
+        The normalised text with its mapping; empty if nothing visible was in it.
+    """
+    if text.isascii() and text.isprintable():
+        return Normalized(text, len(text))
+    if unicodedata.is_normalized("NFKC", text) and not any(map(_is_removed, text)):
+        return Normalized(_simplify(text), len(text))
+    pieces: list[str] = []
+    starts = array("I")
+    ends = array("I")
+    for start, end, segment in _segments(text):
+        folded = segment if segment.isascii() else unicodedata.normalize("NFKC", segment)
+        pieces.append(folded)
+        for _ in folded:
+            starts.append(start)
+            ends.append(end)
+    return Normalized(_simplify("".join(pieces)), len(text), starts, ends)
+
+
+def _segments(text: str) -> list[tuple[int, int, str]]:
+    """Cut into ranges that NFKC treats independently, with the invisible characters left out."""
+    out: list[tuple[int, int, str]] = []
+    start = end = 0
+    current = ""
+    for i, char in enumerate(text):
+        if _is_removed(char):
+            continue
+        if current and not _starts_segment(char):
+            current += char
+            end = i + 1
+            continue
+        if current:
+            out.append((start, end, current))
+        start, end, current = i, i + 1, char
+    if current:
+        out.append((start, end, current))
+    return out
+
+
+def _is_removed(char: str) -> bool:
+    if char < "\x7f":
+        return char < " " and char not in _KEPT_CONTROLS
+    return char in _INVISIBLE or unicodedata.category(char) in {"Cf", "Cc"}
+
+
+def _starts_segment(char: str) -> bool:
+    if char < "\u0300":
+        return True
+    first = unicodedata.normalize("NFKD", char)[0]
+    return unicodedata.combining(first) == 0 and first not in _COMPOSING_STARTERS
+
+
+@cache
+def _opencc() -> OpenCC:
+    return OpenCC("t2s")
+
+
+def _simplify(text: str) -> str:
+    """Traditional to simplified, one character to one character (offsets depend on it)."""
+    if not any("\u3400" <= char <= "\u9fff" or char >= "\U00020000" for char in text):
+        return text
+    converted: str = _opencc().convert(text)
+    if len(converted) == len(text):
+        return converted
+    # A phrase rule changed the length: fall back to single characters, which never do.
+    return "".join(c if len(c) == 1 else o for o, c in ((o, _opencc().convert(o)) for o in text))

@@ -1,0 +1,258 @@
+"""The values that every part of guard speaks: content in, decision out.
+
+Frozen dataclasses with slots and no behaviour beyond small derivations, so that a decision can cross
+threads, be compared in tests and be written to a log without anybody changing it on the way.
+Offsets are code points of the ORIGINAL text everywhere; scores are calibrated probabilities in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: The category that means "any of the others, or something without a name here".
+NONCOMPLIANT = "noncompliant"
+
+#: Every classifier category, in the contract's order. All are legal in policy rules.
+CATEGORIES: tuple[str, ...] = (
+    "hate",
+    "harassment",
+    "violence",
+    "sexual",
+    "sexual_minors",
+    "self_harm",
+    "weapons",
+    "crime",
+    "cyber",
+    "privacy",
+    "misinformation",
+    "fraud_spam",
+    "jailbreak",
+    NONCOMPLIANT,
+)
+
+#: Default name of a policy where none is asked for.
+DEFAULT_POLICY = "default"
+
+
+class Direction(StrEnum):
+    """Which way the text travels: to the model (prompt) or from it (output)."""
+
+    PROMPT = "prompt"
+    OUTPUT = "output"
+
+
+class Origin(StrEnum):
+    """Who wrote the text of a prompt: the user, a tool's result or a retrieved document."""
+
+    USER = "user"
+    TOOL = "tool"
+    DOCUMENT = "document"
+
+
+class Role(StrEnum):
+    """Who spoke a turn of the context."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+class Action(StrEnum):
+    """What a policy does with a text; ordered by :attr:`strength`."""
+
+    ALLOW = "allow"
+    REWRITE = "rewrite"
+    BLOCK = "block"
+
+    @property
+    def strength(self) -> int:
+        """0 for allow, 1 for rewrite, 2 for block: the strongest action of the fired rules wins."""
+        return _STRENGTH[self]
+
+
+_STRENGTH = {Action.ALLOW: 0, Action.REWRITE: 1, Action.BLOCK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of what came before the screened text."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One text to screen, with everything the decision may depend on.
+
+    Attributes:
+        text: The text itself, original and unnormalised.
+        direction: prompt (towards the model) or output (from it).
+        context: What came before, oldest first; for an output the prompt it answers.
+        origin: Where a prompt's text comes from.
+        policy: Policy name; empty means the server's default.
+        request_id: The caller's id, returned unchanged; empty means none.
+        tags: Free labels (tenant, route ...) for policies, metrics and the decision log.
+    """
+
+    text: str
+    direction: Direction = Direction.PROMPT
+    context: tuple[Turn, ...] = ()
+    origin: Origin = Origin.USER
+    policy: str = ""
+    request_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Half-open range [start, end) in code points of the original text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A place in the text where a category was found.
+
+    Attributes:
+        category: A classifier category, or a recognizer's (``pii.phone``).
+        span: Where, in code points of the original text.
+        score: How sure the source is, 0..1.
+        source: Name of the recognizer, or ``model``.
+    """
+
+    category: str
+    span: Span
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class FiredRule:
+    """A rule whose condition held, with the evidence.
+
+    Attributes:
+        id: The rule's id in its policy.
+        category: The category that was compared (a parent rule names the child that fired).
+        score: That category's score, 0..1.
+        threshold: The rule's threshold, 0..1; the rule fires at ``score >= threshold``.
+        action: What the rule asks for.
+        shadow: True if the rule only reports and does not act.
+    """
+
+    id: str
+    category: str
+    score: float
+    threshold: float
+    action: Action
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Microseconds a decision spent per phase."""
+
+    queue: int = 0
+    tokenise: int = 0
+    infer: int = 0
+    decide: int = 0
+
+    @property
+    def total(self) -> int:
+        """Sum of the phases in microseconds."""
+        return self.queue + self.tokenise + self.infer + self.decide
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What may be passed on, and why.
+
+    Attributes:
+        action: The strongest action of the rules that fired and are not in shadow.
+        output_text: What may be passed on: the original, the rewritten text, or the policy's message.
+        rules: Every rule that fired, shadow rules included.
+        scores: EVERY category's calibrated score; empty only if the classifier failed (degraded).
+        detections: Spans found by recognizers (and by the model where it localises).
+        policy: ``name@revision`` of the policy that decided.
+        model: ``name@revision`` of the classifier that scored.
+        chunks: How many overlapping pieces the text was scored in.
+        tokens: Model tokens of the text.
+        language: ``zh``, ``en`` or ``other``.
+        degraded: True if the text could not be screened and ``on_error`` decided.
+        timings: Microseconds per phase.
+        request_id: The caller's id, unchanged.
+    """
+
+    action: Action
+    output_text: str
+    rules: tuple[FiredRule, ...]
+    scores: Mapping[str, float]
+    detections: tuple[Detection, ...]
+    policy: str
+    model: str
+    chunks: int
+    tokens: int
+    language: str
+    degraded: bool = False
+    timings: Timings = field(default_factory=Timings)
+    request_id: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        """True if the original text may be passed on unchanged."""
+        return self.action is Action.ALLOW
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInfo:
+    """A loaded policy as ``info`` reports it."""
+
+    name: str
+    revision: str
+    mode: str
+    description: str
+    rules: int
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The loaded classifier artifact as ``info`` reports it."""
+
+    name: str
+    revision: str
+    categories: tuple[str, ...]
+    unsupported: tuple[str, ...]
+    normalizer_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one call may carry; above them a request is refused, never cut.
+
+    Attributes:
+        max_tokens: Model tokens of one text.
+        chunk_tokens: Text tokens of one chunk.
+        max_batch_items: Items of one ``ScreenBatch``.
+        max_message_bytes: Bytes of one gRPC message.
+    """
+
+    max_tokens: int
+    chunk_tokens: int
+    max_batch_items: int = 256
+    max_message_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """Versions, model, policies and limits of a guard (in process or served)."""
+
+    version: str
+    model: ModelInfo
+    policies: tuple[PolicyInfo, ...]
+    limits: Limits
