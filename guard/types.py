@@ -32,6 +32,9 @@ CATEGORIES: tuple[str, ...] = (
     NONCOMPLIANT,
 )
 
+#: Every recognizer category, parents first. All are legal in policy rules; a parent matches its children.
+PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card")
+
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"
 
