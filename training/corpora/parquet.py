@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 from guard.types import Role
 from training.corpora.row import ALL, LICENCE_CLASSES, CorpusError, Row, RowCheck, RowProblem, parse_context
 
-_STRINGS = ("id", "source", "lang", "side", "text", "context", "label", "label_basis", "original_label", "licence_class")
+_STRINGS = (
+    *("id", "source", "lang", "side", "text", "context"),
+    *("label", "label_basis", "original_label", "licence_class"),
+)
 _LISTS = ("categories", "about")
 #: Columns a file must have; the others may be missing.
 REQUIRED: tuple[str, ...] = ("id", "source", "lang", "side", "text", "label", "licence_class")

@@ -134,10 +134,7 @@ def targets_of(row: Row) -> Targets:
     """
     known: dict[str, float] = {}
     if row.label == COMPLIANT:
-        if row.about_all:
-            known = dict.fromkeys(CATEGORIES, 0.0)
-        else:
-            known = dict.fromkeys(row.about, 0.0)
+        known = dict.fromkeys(CATEGORIES if row.about_all else row.about, 0.0)
     elif row.label == NONCOMPLIANT:
         named = [c for c in row.categories if c != OTHER]
         if row.about_all and named and OTHER not in row.categories:
