@@ -1,0 +1,104 @@
+"""A policy as the engine uses it: checked values, no file format.
+
+Everything here is immutable; a policy is loaded once, shared by all threads and replaced as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from guard.types import Action, Direction, PolicyInfo
+
+
+class Mode(StrEnum):
+    """Whether a policy acts on what it finds, or only reports it."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class Operator(StrEnum):
+    """How a rewrite rule rewrites: cover the found spans, or answer with the message instead."""
+
+    MASK = "mask"
+    TEMPLATE = "template"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One condition and what follows from it.
+
+    Attributes:
+        id: Unique in the policy.
+        direction: The direction it applies to; None for both.
+        category: What it looks at; a parent (``pii``) matches its children (``pii.phone``).
+        threshold: It fires at ``score >= threshold``, 0..1.
+        action: What it asks for; ``allow`` reports only.
+        rewrite: The operator of a rewrite rule; None on every other rule.
+        message: Text per language (``zh``, ``en``) for the one who wrote the screened text; may be empty.
+        shadow: True if the rule only reports and does not act.
+    """
+
+    id: str
+    direction: Direction | None
+    category: str
+    threshold: float
+    action: Action
+    rewrite: Operator | None = None
+    message: Mapping[str, str] = field(default_factory=dict)
+    shadow: bool = False
+
+    def applies_to(self, direction: Direction) -> bool:
+        """True if texts of this direction are the rule's business."""
+        return self.direction is None or self.direction is direction
+
+    def matches(self, category: str) -> bool:
+        """True if the category is the rule's, or a child of it."""
+        return category == self.category or category.startswith(self.category + ".")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A loaded policy.
+
+    Attributes:
+        name: What callers ask for.
+        version: Version of the policy language.
+        revision: First 12 hex digits of the sha256 of the file's bytes.
+        description: For people; may be empty.
+        mode: In shadow the policy reports every rule that fires and allows every text.
+        on_error: Block or allow what could not be screened; see :attr:`failure_action`.
+        message: Text per language where the rules that fired have none of their own.
+        rules: In the file's order.
+        path: The file it came from.
+    """
+
+    name: str
+    version: int
+    revision: str
+    description: str
+    mode: Mode
+    on_error: Action
+    message: Mapping[str, str]
+    rules: tuple[Rule, ...]
+    path: str
+
+    @property
+    def identity(self) -> str:
+        """``name@revision``, as decisions and records carry it."""
+        return f"{self.name}@{self.revision}"
+
+    @property
+    def failure_action(self) -> Action:
+        """What to do with a text that could not be screened; a policy in shadow never stops one."""
+        return Action.ALLOW if self.mode is Mode.SHADOW else self.on_error
+
+    def info(self, default: bool) -> PolicyInfo:
+        """The policy as ``info`` reports it.
+
+        Args:
+            default: True if it decides where no policy is asked for.
+        """
+        return PolicyInfo(self.name, self.revision, self.mode.value, self.description, len(self.rules), default)
