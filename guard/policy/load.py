@@ -1,0 +1,149 @@
+"""Policy files in, policies out; a file with mistakes is refused with all of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from guard.errors import InvalidInput, Problem
+from guard.policy.policy import Mode, Operator, Policy, Rule
+from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry
+from guard.policy.source import Document, read_bytes, read_document
+from guard.policy.validate import validate
+from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+#: The policies that ship: inside an installed package, else beside it in the repository.
+SHIPPED_DIR = _PACKAGE / "policies" if (_PACKAGE / "policies").is_dir() else _PACKAGE.parent / "policies"
+
+SUFFIXES = (".yaml", ".yml")
+_TEST = "_test"
+
+
+def load_policy(path: Path) -> Policy:
+    """Load and check a policy file.
+
+    Raises:
+        PolicyError: It cannot be read, or it has mistakes: all of them, ``file:line:column: what (cure)``.
+    """
+    return _load(read_bytes(path), str(path))
+
+
+def parse_policy(text: str, file: str) -> Policy:
+    """Check a policy that is already in memory.
+
+    Args:
+        text: The policy as YAML.
+        file: Its name for problems and for ``path``.
+
+    Raises:
+        PolicyError: It has mistakes: all of them.
+    """
+    return _load(text.encode("utf-8", "surrogatepass"), file)
+
+
+def resolve_policy(name_or_path: str) -> Path:
+    """The file of a shipped policy (``default``) or of a path (``my.yaml``, ``./default``).
+
+    Raises:
+        InvalidInput: Neither; the field is ``policy``.
+    """
+    shipped = policy_files(SHIPPED_DIR)
+    for file in shipped:
+        if file.stem == name_or_path:
+            return file
+    path = Path(name_or_path)
+    if name_or_path and path.exists():
+        return path
+    names = ", ".join(file.stem for file in shipped)
+    reason = "no such file" if path.suffix in SUFFIXES or len(path.parts) > 1 else "no such policy"
+    raise InvalidInput.of("policy", f"{reason}: {name_or_path}", f"give a path, or one that ships: {names}")
+
+
+def policy_files(directory: Path) -> list[Path]:
+    """The policy files of a directory, by name; tests (``*_test.yaml``) and hidden files are none."""
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.suffix in SUFFIXES
+        and not file.stem.endswith(_TEST)
+        and not file.name.startswith(".")
+        and file.is_file()
+    )
+
+
+def _load(data: bytes, file: str) -> Policy:
+    entry = validate(read_document(data, file), PolicyFile, _cross_check)
+    return Policy(
+        name=entry.name,
+        version=entry.version,
+        revision=hashlib.sha256(data).hexdigest()[:12],
+        description=entry.description,
+        mode=Mode(entry.mode),
+        on_error=Action(entry.on_error),
+        message=_texts(entry.message),
+        rules=tuple(map(_rule, entry.rules)),
+        path=file,
+    )
+
+
+def _rule(entry: RuleEntry) -> Rule:
+    action = Action(entry.action)
+    operator: Operator | None = None
+    if action is Action.REWRITE:
+        masks = entry.category in PII_CATEGORIES and entry.message is None
+        operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
+    return Rule(
+        id=entry.id,
+        direction=None if entry.direction == "both" else Direction(entry.direction),
+        category=entry.category,
+        threshold=entry.threshold,
+        action=action,
+        rewrite=operator,
+        message=_texts(entry.message),
+        shadow=entry.shadow,
+    )
+
+
+def _texts(message: MessageEntry | None) -> Mapping[str, str]:
+    return message.texts() if message else {}
+
+
+def _cross_check(document: Document) -> list[Problem]:
+    return [*_duplicate_ids(document), *_rewrites(document)]
+
+
+def _rules(document: Document) -> Iterator[tuple[int, dict[str, object]]]:
+    rules = document.value.get("rules") if isinstance(document.value, dict) else None
+    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if isinstance(rule, dict):
+            yield index, rule
+
+
+def _duplicate_ids(document: Document) -> Iterator[Problem]:
+    lines: dict[str, int] = {}
+    for index, rule in _rules(document):
+        name = rule.get("id")
+        if not isinstance(name, str):
+            continue
+        loc = ("rules", index, "id")
+        if name in lines:
+            what = f"rule id {name[:60]} is used twice (first on line {lines[name]})"
+            yield document.problem(loc, what, "give each rule an id of its own")
+        lines.setdefault(name, document.values[loc].line)
+
+
+def _rewrites(document: Document) -> Iterator[Problem]:
+    for index, rule in _rules(document):
+        if rule.get("rewrite") is None:
+            continue
+        loc = ("rules", index, "rewrite")
+        action = rule.get("action")
+        if action in {"allow", "block"}:
+            what = f"rewrite on a rule whose action is {action}"
+            yield document.problem(loc, what, "remove it, or write action: rewrite", at_key=True)
+        elif rule["rewrite"] == "mask" and rule.get("category") in CATEGORIES:
+            what = f"mask needs places in the text, and {rule['category']} has none"
+            yield document.problem(loc, what, "write rewrite: template")

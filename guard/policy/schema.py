@@ -1,0 +1,239 @@
+"""What policy and case files may contain: the pydantic models, and the JSON Schema made from them.
+
+Every key that a policy may have stands here once. ``python -m guard.policy.schema`` prints the JSON Schema
+that editors use; it is committed as ``policies/policy.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import PydanticCustomError, core_schema
+
+from guard.policy.suggest import did_you_mean
+from guard.types import CATEGORIES, PII_CATEGORIES
+
+#: Version of the policy language that this guard reads.
+POLICY_VERSION = 1
+
+#: Every category that a rule may name.
+RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *PII_CATEGORIES)
+
+#: Type of the errors raised here: their context holds ``what`` and ``cure`` in full.
+MISTAKE = "mistake"
+
+
+def _mistake(what: str, cure: str) -> PydanticCustomError:
+    return PydanticCustomError(MISTAKE, "{what} ({cure})", {"what": what, "cure": cure})
+
+
+def _legal_category(name: str) -> str:
+    if name not in RULE_CATEGORIES:
+        cure = did_you_mean(name, RULE_CATEGORIES) or f"one of {', '.join(RULE_CATEGORIES)}"
+        raise _mistake(f"unknown category {name[:60]}", cure)
+    return name
+
+
+def _legal_version(value: object) -> object:
+    if type(value) is not int or value != POLICY_VERSION:
+        what = f"version {str(value)[:20]} is not one that this guard reads"
+        raise _mistake(what, f"write version: {POLICY_VERSION}")
+    return value
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise _mistake("a blank text", "write it, or remove the key")
+    return text
+
+
+def _as_turns(value: object) -> object:
+    return [{"role": "user", "text": value}] if isinstance(value, str) else value
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Category = Annotated[
+    str, AfterValidator(_legal_category), WithJsonSchema({"type": "string", "enum": list(RULE_CATEGORIES)})
+]
+Text = Annotated[str, AfterValidator(_not_blank)]
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that a model refuses, still without its place in a file.
+
+    Attributes:
+        kind: The error's type: pydantic's name for it, or :data:`MISTAKE`.
+        loc: Keys and indexes to the value.
+        given: The refused value.
+        context: What the error knows besides (bounds, legal values, ``what`` and ``cure``).
+    """
+
+    kind: str
+    loc: tuple[str | int, ...]
+    given: object
+    context: Mapping[str, object]
+
+
+class Entry(BaseModel):
+    """No unknown keys, no conversions: what is written is what is meant."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    #: Keys of the language that this version refuses by name.
+    not_implemented: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def read(cls, value: object) -> Self | list[Mistake]:
+        """The model, or every mistake in the value."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            return [Mistake(e["type"], e["loc"], e["input"], e.get("ctx", {})) for e in error.errors()]
+
+
+class MessageEntry(Entry):
+    """A message per language; one that lacks a language is shown in the other."""
+
+    zh: Text | None = Field(None, description="Shown to who writes Chinese.")
+    en: Text | None = Field(None, description="Shown to everybody else.")
+
+    @model_validator(mode="after")
+    def _some_language(self) -> MessageEntry:
+        if self.zh is None and self.en is None:
+            raise _mistake("a message without a text", "write zh, en or both")
+        return self
+
+    def texts(self) -> dict[str, str]:
+        """Language -> text, for the languages that there are."""
+        return {key: text for key, text in (("zh", self.zh), ("en", self.en)) if text is not None}
+
+
+class RuleEntry(Entry):
+    """One rule: it fires at score >= threshold; every rule that fires counts, the strongest action wins."""
+
+    not_implemented: ClassVar[tuple[str, ...]] = ("when",)
+
+    id: Name = Field(description="Unique in the policy; stands in decisions, logs and metrics.")
+    direction: Literal["prompt", "output", "both"] = Field("both", description="Which texts the rule looks at.")
+    category: Category = Field(description="What it looks at; a parent (pii) matches its children (pii.phone).")
+    threshold: Probability = Field(description="Fires at score >= threshold.")
+    action: Literal["allow", "rewrite", "block"] = Field(description="What to do; allow only reports.")
+    rewrite: Literal["mask", "template"] | None = Field(
+        None,
+        description="How to rewrite: mask covers the found spans, template answers with the message instead. "
+        "Default: mask for pii categories without a message, else template.",
+    )
+    message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
+    shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
+
+
+class PolicyFile(Entry):
+    """A guard policy: which scores of which categories lead to which action."""
+
+    not_implemented: ClassVar[tuple[str, ...]] = ("streaming", "terms", "recognizers", "extends")
+
+    version: Annotated[
+        int, BeforeValidator(_legal_version), WithJsonSchema({"type": "integer", "const": POLICY_VERSION})
+    ] = Field(description="Version of the policy language.")
+    name: Name = Field(description="What callers ask for; unique among the policies that are loaded together.")
+    description: str = Field("", description="For people.")
+    mode: Literal["enforce", "shadow"] = Field("enforce", description="shadow: report every rule, allow every text.")
+    on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")
+    message: MessageEntry | None = Field(None, description="Shown where a rule has none; default: a built-in one.")
+    rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
+
+
+class TurnEntry(Entry):
+    """One turn of a case's context."""
+
+    role: Literal["user", "assistant", "system", "tool"]
+    text: Text
+
+
+class Expectation(Entry):
+    """What a case expects of the decision."""
+
+    action: Literal["allow", "rewrite", "block"]
+    rules: list[str] = Field(default_factory=list)
+    output: str | None = None
+
+
+class CaseEntry(Entry):
+    """One case: a text, or scores alone, and what is expected."""
+
+    name: Text
+    text: Text | None = None
+    scores: dict[Category, Probability] | None = None
+    direction: Literal["prompt", "output"] = "prompt"
+    context: Annotated[list[TurnEntry], BeforeValidator(_as_turns)] = Field(default_factory=list)
+    lang: Literal["zh", "en", "other"] | None = None
+    expect: Expectation
+
+
+class CaseFile(Entry):
+    """The cases of one policy."""
+
+    cases: list[CaseEntry] = Field(min_length=1)
+
+
+_ENTRY_UNDER: Mapping[str, type[Entry]] = {
+    "rules": RuleEntry,
+    "message": MessageEntry,
+    "cases": CaseEntry,
+    "context": TurnEntry,
+    "expect": Expectation,
+}
+
+
+def entry_at(top: type[Entry], loc: tuple[str | int, ...]) -> type[Entry]:
+    """The model of the mapping at a place of a file whose top level is ``top``."""
+    keys = [part for part in loc if isinstance(part, str)]
+    return _ENTRY_UNDER.get(keys[-1], top) if keys else top
+
+
+class _EditorSchema(GenerateJsonSchema):
+    """An optional key is one that may be left out; the loader refuses null, so the schema does not offer it."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        out = super().default_schema(schema)
+        if out.get("default", ...) is None:
+            del out["default"]
+        return out
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a policy file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **PolicyFile.model_json_schema(schema_generator=_EditorSchema),
+    }
+
+
+def json_schema_text() -> str:
+    """:func:`json_schema` as it is committed."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema_text())

@@ -1,0 +1,104 @@
+"""From a document to a checked model: every mistake becomes a problem with its place and its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from guard.errors import PolicyError, Problem
+from guard.policy.schema import MISTAKE, Entry, Mistake, entry_at
+from guard.policy.source import Document
+from guard.policy.suggest import did_you_mean
+
+M = TypeVar("M", bound=Entry)
+
+#: Looks for what no single value shows (duplicate ids ...); must bear any document, sound or not.
+CrossCheck = Callable[[Document], Sequence[Problem]]
+
+_WRONG_TYPE = {
+    "string_type": ("must be text", "put it in quotes"),
+    "bool_type": ("must be true or false", "write true or false, without quotes"),
+    "list_type": ("must be a list", "write - before each entry, or [ ]"),
+    "dict_type": ("must be a mapping", "write key: value pairs"),
+    "model_type": ("must be a mapping", "write key: value pairs"),
+    "model_attributes_type": ("must be a mapping", "write key: value pairs"),
+}
+_OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "finite_number"}
+
+
+def validate(document: Document, model: type[M], cross_check: CrossCheck) -> M:
+    """The document as a model.
+
+    Raises:
+        PolicyError: With all mistakes of the file, by line: YAML, single values, and the cross-check's.
+    """
+    problems = list(document.problems)
+    result: M | list[Mistake] = []
+    if document.value is not None:
+        result = model.read(document.value)
+        if isinstance(result, list):
+            problems += [_problem(document, model, m) for m in result if m.loc not in document.reported]
+        problems += cross_check(document)
+    if problems or isinstance(result, list):
+        raise PolicyError(sorted(set(problems), key=lambda p: (p.line, p.column, p.what)))
+    return result
+
+
+def _problem(document: Document, model: type[Entry], mistake: Mistake) -> Problem:
+    if mistake.kind == "extra_forbidden":
+        return _unknown_key(document, model, mistake)
+    if mistake.kind == "missing":
+        cure = f"add {mistake.loc[-1]}: ..."
+        return document.problem(mistake.loc[:-1], f"{_parent(mistake)} has no {mistake.loc[-1]}", cure)
+    what, cure = _what_and_cure(mistake)
+    at_key = mistake.loc[-1:] == ("[key]",)
+    return document.problem(mistake.loc[:-1] if at_key else mistake.loc, what, cure, at_key=at_key)
+
+
+def _what_and_cure(mistake: Mistake) -> tuple[str, str]:
+    name, context = _name(mistake), mistake.context
+    if mistake.kind == MISTAKE:
+        return str(context["what"]), str(context["cure"])
+    if mistake.kind in _WRONG_TYPE:
+        what, cure = _WRONG_TYPE[mistake.kind]
+        return f"{name} {what}", cure
+    if mistake.kind in _OUT_OF_RANGE:
+        return f"{name} is out of range", "a number from 0 to 1"
+    if mistake.kind == "float_type":
+        return f"{name} must be a number", "a number from 0 to 1, without quotes"
+    if mistake.kind == "literal_error":
+        legal = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        cure = did_you_mean(str(mistake.given), legal) if isinstance(mistake.given, str) else ""
+        return f"{name} is not one of {', '.join(legal)}", cure or "write one of them"
+    if mistake.kind == "string_pattern_mismatch":
+        return f"{name} is not a legal name", "1 to 64 letters, digits, dots, hyphens or underscores of ASCII"
+    if mistake.kind == "too_short":
+        return f"{name} is empty", "write at least one entry"
+    # pydantic may grow kinds that these models cannot raise today.
+    return f"{name} is not legal ({mistake.kind})", "see policies/README.md"
+
+
+def _unknown_key(document: Document, model: type[Entry], mistake: Mistake) -> Problem:
+    key = str(mistake.loc[-1])
+    entry = entry_at(model, mistake.loc[:-1])
+    if key in entry.not_implemented:
+        what, cure = f"{key} is not implemented yet in this version", "remove it"
+    else:
+        legal = list(entry.model_fields)
+        what = f"unknown key {key[:60]}"
+        cure = did_you_mean(key, legal) or f"known here: {', '.join(legal)}"
+    return document.problem(mistake.loc, what, cure, at_key=True)
+
+
+def _name(mistake: Mistake) -> str:
+    keys = [part for part in mistake.loc if isinstance(part, str)]
+    if not keys:
+        return "the file"
+    return keys[-1] if isinstance(mistake.loc[-1], str) else f"an entry of {keys[-1]}"
+
+
+def _parent(mistake: Mistake) -> str:
+    keys = [part for part in mistake.loc[:-1] if isinstance(part, str)]
+    if not keys:
+        return "the file"
+    return keys[-1] if isinstance(mistake.loc[-2], str) else f"an entry of {keys[-1]}"
