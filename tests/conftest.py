@@ -1,4 +1,9 @@
-"""Fixtures that the whole test suite shares."""
+"""Fixtures that the whole test suite shares, and its groups.
+
+Every test belongs to one group by its place, and gets a marker of that name: ``core`` (pure, no sockets and no
+subprocesses), ``service`` (server, SDK, CLI), ``project`` (README, packaging) and ``training``. The groups run in this
+order, so that the quickest news comes first, and the time of each stands at the end.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,49 @@ import pytest
 
 from guard.classifier.classifier import Classifier
 from tests.tiny import build_tiny_artifact
+
+_GROUPS = ("core", "service", "project", "training")
+_PLACES = {
+    "server": "service",
+    "sdk": "service",
+    "cli": "service",
+    "training": "training",
+    "test_readme.py": "project",
+    "test_package.py": "project",
+}
+_ROOT = Path(__file__).parent
+_group_of_test: dict[str, str] = {}
+_seconds = dict.fromkeys(_GROUPS, 0.0)
+_tests = dict.fromkeys(_GROUPS, 0)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the groups' markers."""
+    for group in _GROUPS:
+        config.addinivalue_line("markers", f"{group}: set by the test's place, see tests/conftest.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with its group and run the groups in order."""
+    for item in items:
+        group = _PLACES.get(item.path.relative_to(_ROOT).parts[0], "core")
+        item.add_marker(group)
+        _group_of_test[item.nodeid] = group
+    items.sort(key=lambda item: _GROUPS.index(_group_of_test[item.nodeid]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up what a test's set-up, call and tear-down took."""
+    group = _group_of_test[report.nodeid]
+    _seconds[group] += report.duration
+    _tests[group] += report.when == "call"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the time per group."""
+    for group in _GROUPS:
+        if _tests[group]:
+            terminalreporter.write_line(f"{group:9} {_tests[group]:5} tests {_seconds[group]:7.1f} s")
 
 
 @pytest.fixture(scope="session")
