@@ -19,7 +19,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 SHIPPED_DIR = _PACKAGE / "policies" if (_PACKAGE / "policies").is_dir() else _PACKAGE.parent / "policies"
 
 SUFFIXES = (".yaml", ".yml")
-_TEST = "_test"
+#: How the name of a case file ends.
+TEST_ENDING = "_test"
 
 
 def load_policy(path: Path) -> Policy:
@@ -68,7 +69,7 @@ def policy_files(directory: Path) -> list[Path]:
         file
         for file in directory.iterdir()
         if file.suffix in SUFFIXES
-        and not file.stem.endswith(_TEST)
+        and not file.stem.endswith(TEST_ENDING)
         and not file.name.startswith(".")
         and file.is_file()
     )
