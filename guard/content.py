@@ -1,0 +1,174 @@
+"""From what a caller gives to a checked :class:`~guard.types.Content`, with every mistake named at once.
+
+The SDK and the command line build content here and so fail before a call is made; the engine checks again
+with the same function, because a server's content comes from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+from guard.errors import InvalidInput, Violation
+from guard.normalize import normalize
+from guard.types import Content, Direction, Origin, Role, Turn
+
+#: Code points of a whole context. The model reads the newest few turns; the bound is against abuse.
+MAX_CONTEXT_CHARACTERS = 1024 * 1024
+
+# Enough to find one visible character in any honest text without normalising all of it.
+_HEAD = 64
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def make_content(
+    text: str,
+    direction: str = Direction.PROMPT,
+    context: str | Sequence[Turn | Mapping[str, object]] | None = None,
+    policy: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    origin: str = Origin.USER,
+    request_id: str = "",
+) -> Content:
+    """Build content from plain values.
+
+    Args:
+        text: What to screen.
+        direction: ``prompt`` or ``output``.
+        context: What came before: one user turn as a string, or turns, oldest first, each a
+            :class:`~guard.types.Turn` or a mapping with ``role`` and ``text``. Blank turns are left out.
+        policy: Name of a policy; empty or None for the default.
+        tags: Free labels, strings to strings.
+        origin: ``user``, ``tool`` or ``document``.
+        request_id: Returned unchanged.
+
+    Raises:
+        InvalidInput: Every broken field is named (``direction``, ``context[2].role`` ...). The token limit
+            and the policy's name are checked where the text is screened.
+    """
+    found: list[Violation] = []
+    content = Content(
+        text=_string(found, "text", text),
+        direction=_member(found, "direction", direction, Direction),
+        context=_turns(found, context),
+        origin=_member(found, "origin", origin, Origin),
+        policy=_string(found, "policy", "" if policy is None else policy),
+        request_id=_string(found, "request_id", request_id),
+        tags=_tags(found, tags),
+    )
+    named = {violation.field for violation in found}
+    found.extend(violation for violation in violations(content) if violation.field not in named)
+    if found:
+        raise InvalidInput(found)
+    return content
+
+
+def violations(content: Content) -> list[Violation]:
+    """Everything that is wrong with content by itself, in the order of its fields; empty if it is sound.
+
+    Text length in tokens and the policy's existence are known only where a model and policies are loaded.
+    """
+    found: list[Violation] = []
+    if _well_formed(found, "text", content.text) and is_blank(content.text):
+        found.append(Violation("text", "blank, nothing visible to screen", "send at least one visible character"))
+    _check_member(found, "direction", content.direction, Direction)
+    total = 0
+    for index, turn in enumerate(content.context):
+        field = f"context[{index}]"
+        _check_member(found, f"{field}.role", turn.role, Role)
+        _well_formed(found, f"{field}.text", turn.text)
+        if total <= MAX_CONTEXT_CHARACTERS < total + len(turn.text):
+            limit = f"the context has over {MAX_CONTEXT_CHARACTERS} characters up to here"
+            found.append(Violation(f"{field}.text", limit, "send the newest turns only"))
+        total += len(turn.text)
+    _check_member(found, "origin", content.origin, Origin)
+    _well_formed(found, "policy", content.policy)
+    _well_formed(found, "request_id", content.request_id)
+    for key, value in content.tags.items():
+        if _well_formed(found, "tags", key):
+            _well_formed(found, f"tags.{key}", value)
+    return found
+
+
+def is_blank(text: str) -> bool:
+    """True if nothing in a well-formed text is visible: whitespace and invisible characters only."""
+    return not normalize(text[:_HEAD]).text.strip() and not normalize(text).text.strip()
+
+
+def _well_formed(found: list[Violation], field: str, text: object) -> bool:
+    """Note what is no string, and a lone surrogate, which no UTF-8 can carry; False if it was noted."""
+    if not isinstance(text, str):
+        found.append(Violation(field, "not a string", "send a string"))
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        reason = f"invalid UTF-8: a lone surrogate at character {error.start}"
+        found.append(Violation(field, reason, "send well-formed Unicode text"))
+        return False
+    return True
+
+
+def _string(found: list[Violation], field: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    found.append(Violation(field, "not a string", "send a string"))
+    return ""
+
+
+def _member(found: list[Violation], field: str, value: object, kind: type[_Member]) -> _Member:
+    """A member by its value; where it is broken, noted, and the first member stands for it."""
+    if isinstance(value, str) and value in set(kind):
+        return kind(value)
+    reason = "unknown value" if isinstance(value, str) else "not a string"
+    found.append(Violation(field, reason, f"one of {', '.join(kind)}"))
+    return next(iter(kind))
+
+
+def _check_member(found: list[Violation], field: str, value: object, kind: type[StrEnum]) -> None:
+    """Content carries members and not their values: the code behind compares by identity."""
+    if not isinstance(value, kind):
+        found.append(Violation(field, "unknown value", f"one of {', '.join(kind)}"))
+
+
+def _turns(found: list[Violation], context: object) -> tuple[Turn, ...]:
+    """Turns of a context in any accepted form; broken ones are noted and stay in as harmless values."""
+    if context is None:
+        return ()
+    if isinstance(context, str):
+        return (Turn(Role.USER, context),) if context.strip() else ()
+    if not isinstance(context, Iterable) or isinstance(context, Mapping | bytes):
+        found.append(Violation("context", "neither a string nor a list of turns", "a list of {role, text}"))
+        return ()
+    turns = [_turn(found, f"context[{index}]", turn) for index, turn in enumerate(context)]
+    # With a mistake in them they stay all, so that the indices in the messages are the caller's.
+    return tuple(turns) if found else tuple(turn for turn in turns if turn.text.strip())
+
+
+def _turn(found: list[Violation], field: str, turn: object) -> Turn:
+    if isinstance(turn, Turn):
+        turn = {"role": turn.role, "text": turn.text}
+    if not isinstance(turn, Mapping):
+        found.append(Violation(field, "not a turn", "send {role, text}"))
+        return Turn(Role.USER, "")
+    return Turn(
+        role=_member(found, f"{field}.role", turn.get("role"), Role),
+        text=_string(found, f"{field}.text", turn.get("text")),
+    )
+
+
+def _tags(found: list[Violation], tags: object) -> dict[str, str]:
+    if tags is None:
+        return {}
+    if not isinstance(tags, Mapping):
+        found.append(Violation("tags", "not a mapping", "send strings by name"))
+        return {}
+    out: dict[str, str] = {}
+    for key, value in tags.items():
+        if not isinstance(key, str):
+            found.append(Violation("tags", "a name that is not a string", "send strings by name"))
+        else:
+            out[key] = _string(found, f"tags.{key}", value)
+    return out
