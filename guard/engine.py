@@ -1,0 +1,299 @@
+"""The one screening path: content in, decision out, for prompts, outputs and slices of a stream alike.
+
+Check, normalise, classify beside the recognizers, let the policy decide once, act, and screen what was
+rewritten again before it may pass. The engine alone turns a failure of the classifier into the policy's
+``on_error`` decision; a caller's mistake stays the caller's error and never passes a text.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from guard.classifier.artifact import DEFAULT_MODEL_DIR
+from guard.classifier.classifier import Classifier, Query, Scored
+from guard.content import violations
+from guard.errors import GuardError, InvalidInput, Violation
+from guard.language import language_of
+from guard.normalize import Normalized, normalize
+from guard.policy.evaluate import Outcome, evaluate, message_for
+from guard.policy.policy import Policy
+from guard.policy.store import PolicyStore
+from guard.recognizers import detect
+from guard.rewrite import mask
+from guard.types import Action, Content, Decision, Detection, Info, Limits, Timings, Turn
+from guard.version import __version__
+
+_log = logging.getLogger(__name__)
+
+# A text of more code points per token of the limit is refused before it costs any work: words are shorter.
+_CHARACTERS_PER_TOKEN = 64
+
+_NOTHING_FIRED = Outcome(Action.BLOCK, (), (), ())
+
+
+class Engine:
+    """A classifier and policies behind one function. Immutable, thread-safe, lives as long as its owner."""
+
+    def __init__(self, classifier: Classifier, policies: PolicyStore) -> None:
+        self._classifier = classifier
+        self._policies = policies
+
+    @classmethod
+    def load(
+        cls,
+        model: Path | None = None,
+        policy: Path | None = None,
+        *,
+        threads: int = 1,
+        max_tokens: int | None = None,
+    ) -> Engine:
+        """Load an artifact and policies from files.
+
+        Args:
+            model: An artifact directory; None for the one in the package.
+            policy: A policy file or a directory of them; None for the default policy.
+            threads: Threads inside one operator of the model.
+            max_tokens: Overrides the artifact's limit on the tokens of one text.
+
+        Raises:
+            ArtifactError: The model directory cannot be used.
+            PolicyError: The policies have mistakes; all of them are listed.
+        """
+        classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
+        return cls(classifier, PolicyStore.load(policy))
+
+    def screen(self, content: Content) -> Decision:
+        """Decide about one text.
+
+        Returns:
+            The decision; ``degraded`` if the text could not be screened and ``on_error`` decided.
+
+        Raises:
+            InvalidInput: The content breaks the contract; every broken field is named.
+        """
+        result = self.screen_batch([content])[0]
+        if isinstance(result, GuardError):
+            raise result
+        return result
+
+    def screen_batch(self, contents: Sequence[Content]) -> list[Decision | GuardError]:
+        """Decide about several texts; the classifier gets them in one call.
+
+        Returns:
+            One result per content, in order; content that breaks the contract fails alone.
+        """
+        checked = [self._check(content) for content in contents]
+        decided = iter(self._decide([subject for subject in checked if isinstance(subject, _Subject)]))
+        return [next(decided) if isinstance(subject, _Subject) else subject for subject in checked]
+
+    def info(self) -> Info:
+        """Versions, model, policies and limits."""
+        limits = self._classifier.artifact.limits
+        return Info(
+            version=__version__,
+            model=self._classifier.info,
+            policies=self._policies.infos(),
+            limits=Limits(max_tokens=limits.max_text, chunk_tokens=limits.chunk),
+        )
+
+    def _check(self, content: Content) -> _Subject | InvalidInput:
+        began = time.perf_counter_ns()
+        found = violations(content)
+        limits = self._classifier.artifact.limits
+        if len(content.text) > limits.max_text * _CHARACTERS_PER_TOKEN:
+            reason = f"{len(content.text)} characters, the limit is {limits.max_text * _CHARACTERS_PER_TOKEN}"
+            found.append(Violation("text", reason, "split the text, or raise --max-tokens"))
+        try:
+            policy = self._policies.get(content.policy)
+        except InvalidInput as error:
+            return InvalidInput((*found, *error.violations))
+        if found:
+            return InvalidInput(found)
+        normalized = normalize(content.text)
+        # Every turn takes at least one token, so older ones than these cannot be read.
+        newest = content.context[max(0, len(content.context) - limits.context) :]
+        turns = (Turn(turn.role, normalize(turn.text).text) for turn in newest)
+        context = tuple(turn for turn in turns if turn.text.strip())
+        return _Subject(content, policy, normalized, context, language_of(normalized.text), _since(began))
+
+    def _decide(self, subjects: Sequence[_Subject]) -> list[Decision | InvalidInput]:
+        findings = self._examine(subjects)
+        masked = {
+            index: subject.masked(finding.outcome)
+            for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
+            if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
+        }
+        again = dict(zip(masked, self._examine(list(masked.values())), strict=True))
+        results: list[Decision | InvalidInput] = []
+        for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
+            if isinstance(finding, InvalidInput):
+                results.append(finding)
+            elif finding is None:
+                results.append(self._undecided(subject))
+            elif index in masked:
+                results.append(self._rewritten(subject, finding, masked[index], again[index]))
+            else:
+                results.append(self._decided(subject, finding))
+        return results
+
+    def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput | None]:
+        """Score and evaluate; None for a text that could not be screened."""
+        scores = self._score([subject.query for subject in subjects])
+        return [
+            _judge(subject, scored) if isinstance(scored, Scored) else scored
+            for subject, scored in zip(subjects, scores, strict=True)
+        ]
+
+    def _score(self, queries: Sequence[Query]) -> list[Scored | InvalidInput | None]:
+        """The classifier's answers; None where it failed."""
+        if not queries:
+            return []
+        try:
+            return list(self._classifier.score_batch(queries))
+        except InvalidInput as error:
+            if len(queries) == 1:
+                return [error]
+        except Exception as error:  # whatever broke, no text may pass but by the policy's on_error
+            if len(queries) == 1:
+                _log_failure(error)
+                return [None]
+        # One text may have broken the batch: the others must not pay for it.
+        return [scored for query in queries for scored in self._score([query])]
+
+    def _decided(self, subject: _Subject, finding: _Finding) -> Decision:
+        action = finding.outcome.action
+        text = subject.content.text
+        if action is not Action.ALLOW:
+            text = message_for(subject.policy, finding.outcome, subject.language)
+        return self._decision(subject, finding, action, text)
+
+    def _rewritten(
+        self, subject: _Subject, finding: _Finding, masked: _Subject, second: _Finding | InvalidInput | None
+    ) -> Decision:
+        """The decision about a masked text, after its own screening.
+
+        A masked text that could not be screened (asterisks may be more tokens than the digits were) is
+        decided by ``on_error``, as the original would have been; the original itself passes in no case.
+        """
+        if not isinstance(second, _Finding):
+            degraded = replace(self._decided(subject, finding), degraded=True)
+            if subject.policy.failure_action is Action.ALLOW:
+                return replace(degraded, output_text=masked.content.text)
+            return replace(degraded, action=Action.BLOCK)
+        merged = replace(finding, timings=_sum(finding.timings, second.timings))
+        if second.outcome.action is Action.ALLOW:
+            return self._decision(subject, merged, Action.REWRITE, masked.content.text)
+        fired = {rule.id for rule in finding.outcome.rules}
+        outcome = replace(
+            second.outcome,
+            rules=(*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired)),
+        )
+        message = message_for(subject.policy, second.outcome, subject.language)
+        return self._decision(subject, replace(merged, outcome=outcome), Action.BLOCK, message)
+
+    def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str) -> Decision:
+        return Decision(
+            action=action,
+            output_text=text,
+            rules=finding.outcome.rules,
+            scores=finding.scored.scores,
+            detections=finding.detections,
+            policy=subject.policy.identity,
+            model=self._classifier.artifact.identity,
+            chunks=finding.scored.chunks,
+            tokens=finding.scored.tokens,
+            language=subject.language,
+            timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
+            request_id=subject.content.request_id,
+        )
+
+    def _undecided(self, subject: _Subject) -> Decision:
+        """What ``on_error`` says about a text that could not be screened."""
+        action = subject.policy.failure_action
+        text = subject.content.text
+        if action is not Action.ALLOW:
+            text = message_for(subject.policy, _NOTHING_FIRED, subject.language)
+        return Decision(
+            action=action,
+            output_text=text,
+            rules=(),
+            scores={},
+            detections=(),
+            policy=subject.policy.identity,
+            model=self._classifier.artifact.identity,
+            chunks=0,
+            tokens=0,
+            language=subject.language,
+            degraded=True,
+            timings=Timings(tokenise=subject.prepare_us),
+            request_id=subject.content.request_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Checked content on its way through: with its policy, normalised."""
+
+    content: Content
+    policy: Policy
+    normalized: Normalized
+    context: tuple[Turn, ...]
+    language: str
+    prepare_us: int
+
+    @property
+    def query(self) -> Query:
+        return Query(self.normalized.text, self.content.direction, self.context)
+
+    def masked(self, outcome: Outcome) -> _Subject:
+        """The same content with the outcome's spans covered."""
+        text = mask(self.content.text, outcome.spans)
+        return replace(self, content=replace(self.content, text=text), normalized=normalize(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What was found in a text and what its policy makes of it."""
+
+    scored: Scored
+    detections: tuple[Detection, ...]
+    outcome: Outcome
+    timings: Timings
+
+
+def _judge(subject: _Subject, scored: Scored) -> _Finding | None:
+    began = time.perf_counter_ns()
+    try:
+        detections = detect(subject.normalized)
+        outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
+    except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
+        _log_failure(error)
+        return None
+    return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)))
+
+
+def _sum(first: Timings, second: Timings) -> Timings:
+    return Timings(
+        queue=first.queue + second.queue,
+        tokenise=first.tokenise + second.tokenise,
+        infer=first.infer + second.infer,
+        decide=first.decide + second.decide,
+    )
+
+
+def _since(began: int) -> int:
+    """Microseconds since a reading of the nanosecond clock."""
+    return (time.perf_counter_ns() - began) // 1000
+
+
+def _log_failure(error: Exception) -> None:
+    """Say where it broke, without the message: it may quote the text."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown place"
+    _log.error("a text could not be screened, on_error decides: %s at %s", type(error).__name__, where)
