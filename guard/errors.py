@@ -1,5 +1,6 @@
-"""One tree of errors. Each class carries the NAME of its gRPC code and its HTTP status, so that the
-transport layers translate without a table of their own and the core needs no transport library.
+"""One tree of errors that transports translate without a table of their own.
+
+Each class carries the NAME of its gRPC code and its HTTP status; the core needs no transport library.
 
 No message ever contains screened text: it names the field, the place and the cure.
 """

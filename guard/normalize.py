@@ -24,10 +24,14 @@ NORMALIZER_VERSION = "1"
 
 # Second characters of canonical compositions that are themselves starters (derived from UnicodeData's
 # canonical pair decompositions), and Hangul vowel and trailing jamo: no segment border before these.
-_COMPOSING_STARTERS = frozenset(
-    "\u09be\u09d7\u0b3e\u0b56\u0b57\u0bbe\u0bd7\u0cc2\u0cd5\u0cd6\u0d3e\u0d57\u0dcf\u0ddf\u0fb5\u0fb7\u102e\u1b35"
-    "\U00011127\U0001133e\U00011357\U000114b0\U000114ba\U000114bd\U000115af\U00011930"
-) | frozenset(map(chr, range(0x1161, 0x1176))) | frozenset(map(chr, range(0x11A8, 0x11C3)))
+_COMPOSING_STARTERS = (
+    frozenset(
+        "\u09be\u09d7\u0b3e\u0b56\u0b57\u0bbe\u0bd7\u0cc2\u0cd5\u0cd6\u0d3e\u0d57\u0dcf\u0ddf\u0fb5\u0fb7\u102e\u1b35"
+        "\U00011127\U0001133e\U00011357\U000114b0\U000114ba\U000114bd\U000115af\U00011930"
+    )
+    | frozenset(map(chr, range(0x1161, 0x1176)))
+    | frozenset(map(chr, range(0x11A8, 0x11C3)))
+)
 
 # Invisible characters that are not of category Cf: fillers, joiners and variation selectors.
 _INVISIBLE = (

@@ -143,7 +143,13 @@ def write_artifact(
     Args:
         directory: Holds ``model.onnx`` and ``tokenizer.json``.
         name: The model's name.
+        unsupported: Categories that the training data could not carry.
         calibration: May leave out directions and categories; the identity stands for them.
+        limits: Token limits; the defaults if None.
+        outputs: Names of the graph's outputs.
+        sources: Corpora with licences and rows.
+        metrics: Figures of the run.
+        created: ISO date.
 
     Returns:
         The artifact as :func:`read_artifact` would load it.
@@ -157,9 +163,7 @@ def write_artifact(
         direction: {c: (calibration or {}).get(direction, {}).get(c, Platt()) for c in CATEGORIES}
         for direction in Direction
     }
-    table = {
-        d.value: {c: {"a": p.a, "b": p.b, "c": p.c} for c, p in per.items()} for d, per in full.items()
-    }
+    table = {d.value: {c: {"a": p.a, "b": p.b, "c": p.c} for c, p in per.items()} for d, per in full.items()}
     description = {
         "format_version": FORMAT_VERSION,
         "name": name,

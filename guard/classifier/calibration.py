@@ -13,9 +13,7 @@ from guard.classifier.artifact import Platt
 _EPSILON = 1e-6
 
 
-def calibrate(
-    scores: NDArray[np.float32], categories: Sequence[str], platt: Mapping[str, Platt]
-) -> dict[str, float]:
+def calibrate(scores: NDArray[np.float32], categories: Sequence[str], platt: Mapping[str, Platt]) -> dict[str, float]:
     """Pool the chunks of one text by maximum and calibrate per category.
 
     Args:

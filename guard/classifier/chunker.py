@@ -58,8 +58,9 @@ class Chunker:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.limits = limits
-        ids = {token: tokenizer.token_to_id(token) for token in _SPECIAL}
-        missing = sorted(token for token, i in ids.items() if i is None)
+        found = {token: tokenizer.token_to_id(token) for token in _SPECIAL}
+        ids = {token: i for token, i in found.items() if i is not None}
+        missing = sorted(found.keys() - ids.keys())
         if missing:
             raise ArtifactError(f"tokenizer: no {', '.join(missing)} in the vocabulary (export the model again)")
         self._cls, self._sep, self.pad_id, self._prompt, self._output = (ids[token] for token in _SPECIAL)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from guard.classifier.artifact import FILES, Artifact, read_artifact
 from guard.classifier.calibration import calibrate
@@ -94,6 +95,11 @@ class Classifier:
             raise result
         return result
 
+    def raw_scores(self, query: Query) -> NDArray[np.float32]:
+        """Uncalibrated scores [chunks, categories] of one text, for fitting a calibration."""
+        chunks = self._chunker.chunks(query.text, query.direction, query.context)
+        return np.concatenate([self._session.run([chunk]) for chunk in chunks])
+
     def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
         """Score several texts; one that is over the limit fails alone.
 
@@ -156,9 +162,9 @@ class _Pending:
         self.chunks = chunks
         self.tokens = tokens
         self.tokenise_us = tokenise_us
-        self.raw: dict[int, np.ndarray] = {}
+        self.raw: dict[int, NDArray[np.float32]] = {}
         self.infer_us = 0.0
 
-    def rows(self) -> list[np.ndarray]:
+    def rows(self) -> list[NDArray[np.float32]]:
         """Raw score rows in chunk order."""
         return [self.raw[i] for i in range(len(self.chunks))]

@@ -1,0 +1,152 @@
+"""Stage 5: calibrate an exported artifact on rows that were held out of its training.
+
+    python -m training.calibrate --artifact runs/NAME/artifact --model runs/NAME/train --data ../shared/data/train
+
+Fits, per direction and category, ``sigmoid(a * logit + b + c * log2(chunks))`` (Platt 1999, with the chunk
+count as covariate) to the int8 graph's own raw scores of whole texts, as serving sees them. A category with
+too few held-out positives in a direction takes the fit over both directions, else keeps the identity.
+Rewrites ``artifact.json``, and so the revision. The probabilities refer to the training mixture's share of
+non-compliant texts, which is far higher than that of real traffic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from guard.classifier.artifact import FILES, Platt, read_artifact, write_artifact
+from guard.classifier.classifier import Classifier, Query
+from guard.metrics import auroc, ece
+from guard.normalize import normalize
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
+from training.corpora import Row, directions_of, read_parquet_dir, targets_of
+
+_MIN_POSITIVES = 20
+_MIN_LONG = 50
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Raw scores of held-out texts of one direction.
+
+    Attributes:
+        logits: Logit of the pooled raw score [texts, categories].
+        chunks: log2 of the number of chunks [texts].
+        values: Targets [texts, categories].
+        mask: Where the row speaks [texts, categories].
+    """
+
+    logits: NDArray[np.float64]
+    chunks: NDArray[np.float64]
+    values: NDArray[np.float64]
+    mask: NDArray[np.bool_]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of this stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifact", type=Path, required=True, help="directory written by training.export")
+    parser.add_argument("--model", type=Path, required=True, help="directory written by training.train")
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--per-source", type=int, default=400, help="held-out rows of one source at most")
+    args = parser.parse_args(argv)
+    heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
+    rows = [row for path in args.data for row in read_parquet_dir(path) if row.id in heldout]
+    samples = {d: sample(args.artifact, rows, d, args.per_source) for d in Direction}
+    table = {d: fit_direction(samples, d) for d in Direction}
+    old = read_artifact(args.artifact)
+    artifact = write_artifact(
+        args.artifact,
+        name=old.name,
+        unsupported=old.unsupported,
+        calibration=table,
+        limits=old.limits,
+        outputs=old.outputs,
+        sources=old.sources,
+        metrics={**old.metrics, **figures(samples, table)},
+        created=old.created,
+    )
+    print(f"{args.artifact / FILES.description}: {artifact.identity}, {dict(artifact.metrics)}")
+
+
+def sample(artifact: Path, rows: Sequence[Row], direction: Direction, per_source: int) -> Sample:
+    """Score held-out rows that stand for a direction, uncalibrated."""
+    taken: dict[str, int] = {}
+    chosen: list[Row] = []
+    for row in rows:
+        if direction in directions_of(row, training=True) and taken.get(row.source, 0) < per_source:
+            taken[row.source] = taken.get(row.source, 0) + 1
+            chosen.append(row)
+    classifier = Classifier.load(artifact)
+    queries = [
+        Query(normalize(r.text).text, direction, tuple(Turn(t.role, normalize(t.text).text) for t in r.context))
+        for r in chosen
+    ]
+    raw = [classifier.raw_scores(query) for query in queries]
+    pooled = np.clip(
+        np.array([scores.max(axis=0) for scores in raw]).reshape(-1, len(CATEGORIES)), _EPSILON, 1 - _EPSILON
+    )
+    targets = [targets_of(row) for row in chosen]
+    return Sample(
+        logits=np.log(pooled / (1 - pooled)),
+        chunks=np.log2([max(1, len(scores)) for scores in raw]),
+        values=np.array([t.values for t in targets]).reshape(-1, len(CATEGORIES)),
+        mask=np.array([t.mask for t in targets], dtype=bool).reshape(-1, len(CATEGORIES)),
+    )
+
+
+def fit_direction(samples: Mapping[Direction, Sample], direction: Direction) -> dict[str, Platt]:
+    """Calibration of every category for one direction."""
+    out: dict[str, Platt] = {}
+    for column, category in enumerate(CATEGORIES):
+        own = fit_column([samples[direction]], column)
+        out[category] = own or fit_column(list(samples.values()), column) or Platt()
+    return out
+
+
+def fit_column(samples: Sequence[Sample], column: int) -> Platt | None:
+    """Platt's fit of one column; None if it has too few rows of a class or would reverse the order."""
+    rows = [s.mask[:, column] for s in samples]
+    values = np.concatenate([s.values[r, column] for s, r in zip(samples, rows, strict=True)])
+    logits = np.concatenate([s.logits[r, column] for s, r in zip(samples, rows, strict=True)])
+    chunks = np.concatenate([s.chunks[r] for s, r in zip(samples, rows, strict=True)])
+    positives = int(values.sum())
+    if positives < _MIN_POSITIVES or len(values) - positives < _MIN_POSITIVES:
+        return None
+    long = int((chunks > 0).sum())
+    features = np.column_stack([logits, chunks]) if long >= _MIN_LONG else logits[:, None]
+    model = LogisticRegression(C=10.0).fit(features, values)
+    a = float(model.coef_[0][0])
+    if a <= 0:
+        return None
+    c = float(model.coef_[0][1]) if long >= _MIN_LONG else 0.0
+    return Platt(round(a, 4), round(float(model.intercept_[0]), 4), round(c, 4))
+
+
+def figures(samples: Mapping[Direction, Sample], table: Mapping[Direction, Mapping[str, Platt]]) -> dict[str, float]:
+    """AUROC and expected calibration error of the overall column per direction, on the fitted rows."""
+    column = CATEGORIES.index(NONCOMPLIANT)
+    out: dict[str, float] = {}
+    for direction, s in samples.items():
+        rows = s.mask[:, column]
+        if not rows.any() or len(set(s.values[rows, column])) < 2:
+            continue
+        p = table[direction][NONCOMPLIANT]
+        probability = 1 / (1 + np.exp(-(p.a * s.logits[rows, column] + p.b + p.c * s.chunks[rows])))
+        labels = s.values[rows, column] > 0.5
+        out[f"heldout_{direction.value}_auroc"] = round(float(auroc(labels, probability)), 4)
+        out[f"heldout_{direction.value}_ece"] = round(float(ece(labels, probability)), 4)
+        out[f"heldout_{direction.value}_rows"] = float(rows.sum())
+    return out
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Stage 4: the trained network as an artifact: ONNX, int8, checked against PyTorch.
+
+    python -m training.export --model runs/NAME/train --name NAME --output runs/NAME/artifact
+
+Eager attention (the fused one leaves guard nodes in the graph), then dynamic per-channel int8 for the
+encoder; the head, one part in a hundred of the work, stays in float. The new directory replaces the old one
+only if the graph agrees with PyTorch on the contrast texts; otherwise nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from torch import Tensor, nn
+
+from guard.classifier.artifact import FILES, TokenLimits, write_artifact
+from guard.classifier.chunker import Chunk, Chunker
+from guard.classifier.session import Session
+from guard.normalize import normalize
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction
+from training.batches import collate
+from training.contrast import contrast_rows
+from training.network import GuardNetwork, load_network
+from training.sources import used_sources
+
+#: Largest mean difference of a score between PyTorch and the float graph, and the int8 graph.
+_FLOAT_TOLERANCE = 1e-3
+_INT8_TOLERANCE = 0.05
+#: Training rows that name a category; with fewer it is declared unsupported.
+_MIN_POSITIVES = 100
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of this stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="directory written by training.train")
+    parser.add_argument("--name", required=True, help="the model's name")
+    parser.add_argument("--sources", type=Path, help="SOURCES.tsv of the corpora, for licences")
+    parser.add_argument("--chunk", type=int, default=128, help="text tokens of a chunk when serving")
+    parser.add_argument("--overlap", type=int, default=32)
+    parser.add_argument("--context", type=int, default=64)
+    parser.add_argument("--parity-texts", type=int, default=200)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args(argv)
+    limits = TokenLimits(chunk=args.chunk, overlap=args.overlap, context=args.context)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        shutil.copy(args.model / "tokenizer.json", work / FILES.tokenizer)
+        metrics = export(args.model, work, limits, args.parity_texts)
+        mixture = json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))
+        artifact = write_artifact(
+            work,
+            name=args.name,
+            unsupported=tuple(c for c, n in mixture["positives"].items() if n < _MIN_POSITIVES),
+            limits=limits,
+            sources=used_sources(mixture["rows_by_source"], args.sources),
+            metrics=metrics,
+            created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        )
+        _replace(work, args.output)
+    print(f"{args.output}: {artifact.identity}, {metrics}")
+
+
+class Scores(nn.Module):
+    """The exported computation: raw scores in [0, 1] instead of logits."""
+
+    def __init__(self, network: GuardNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """Raw scores [batch, categories]."""
+        return torch.sigmoid(self.network(input_ids, attention_mask, token_type_ids))
+
+
+def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[str, float]:
+    """Write ``model.onnx`` and return the parity figures.
+
+    Raises:
+        SystemExit: The graph does not agree with PyTorch.
+    """
+    network = load_network(model, len(CATEGORIES), attention="eager").eval().to("cpu")
+    scores = Scores(network).eval()
+    full = output / "float.onnx"
+    to_onnx(scores, full)
+    quantize(full, output / FILES.model)
+    chunker = Chunker.from_file(output / FILES.tokenizer, limits)
+    chunks = parity_chunks(chunker, texts)
+    expected = _torch_scores(scores, chunks)
+    figures: dict[str, float] = {}
+    for label, path, tolerance in (("float", full, _FLOAT_TOLERANCE), ("int8", output / FILES.model, _INT8_TOLERANCE)):
+        session = Session(path, pad_id=chunker.pad_id, columns=len(CATEGORIES))
+        found = np.concatenate([session.run([chunk]) for chunk in chunks])
+        difference = float(np.abs(found - expected).mean())
+        column = CATEGORIES.index(NONCOMPLIANT)
+        figures[f"{label}_mean_difference"] = round(difference, 6)
+        figures[f"{label}_agreement"] = round(float(((found > 0.5) == (expected > 0.5))[:, column].mean()), 4)
+        if difference > tolerance:
+            raise SystemExit(
+                f"parity check failed: {label} scores differ from PyTorch by {difference:.4f} on average "
+                f"(at most {tolerance}); nothing was overwritten"
+            )
+    full.unlink()
+    figures["model_mb"] = round((output / FILES.model).stat().st_size / 1e6, 2)
+    return figures
+
+
+def to_onnx(scores: nn.Module, path: Path) -> None:
+    """Trace into an ONNX graph with dynamic batch and token axes."""
+    ids, mask, types = (t.cpu() for t in collate([((2, 5, 7, 3), (0, 0, 0, 0)), ((2, 5, 3), (0, 0, 1))]))
+    axes = {0: "batch", 1: "tokens"}
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    with warnings.catch_warnings():
+        # The tracing exporter warns of its age and of shape checks that hold for every input.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            scores,
+            (ids, mask, types),
+            str(path),
+            input_names=names,
+            output_names=["scores"],
+            dynamic_axes={**dict.fromkeys(names, axes), "scores": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Dynamic per-channel int8 of the encoder."""
+    graph = onnx.load(source).graph
+    head = [node.name for node in graph.node if node.name.split("/")[2:3] in (["mix"], ["value"], ["attention"])]
+    quantize_dynamic(
+        source,
+        target,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        nodes_to_exclude=head,
+    )
+
+
+def parity_chunks(chunker: Chunker, count: int) -> list[Chunk]:
+    """Token sequences of some contrast texts, in both directions and languages."""
+    rows = contrast_rows()
+    step = max(1, len(rows) // count)
+    directions = (Direction.PROMPT, Direction.OUTPUT)
+    return [
+        chunker.chunks(normalize(row["text"]).text, directions[number % 2])[0]
+        for number, row in enumerate(rows[::step])
+    ]
+
+
+@torch.no_grad()
+def _torch_scores(scores: nn.Module, chunks: Iterable[Chunk]) -> NDArray[np.float32]:
+    rows = []
+    for chunk in chunks:
+        ids, mask, types = (t.cpu() for t in collate([(chunk.input_ids, chunk.token_type_ids)]))
+        rows.append(scores(ids, mask, types).numpy())
+    return np.concatenate(rows)
+
+
+def _replace(new: Path, target: Path) -> None:
+    """Put the new files in place of the old ones, description last, so that a torn state is refused at load."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (FILES.model, FILES.tokenizer, FILES.description):
+        temporary = target / f".{name}.new"
+        shutil.copy(new / name, temporary)
+        temporary.replace(target / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Which rows a model is trained on: caps and repeats per source, own contrast texts, composed answers.
+
+Sources differ in size by three orders of magnitude; without caps the largest would set the decision
+border. The table below is the mixture's only configuration. Everything is drawn by a seeded generator, and
+a fixed share of each source (by hash of the request, so that two answers to one request stay together) is
+held out for calibration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from guard.types import Role, Turn
+from training.contrast import contrast_rows
+from training.corpora import ALL, COMPLIANT, Row
+from training.corpora.row import NONCOMPLIANT
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of a source enters: at most ``cap`` rows per side and label, each ``repeat`` times."""
+
+    cap: int = 3000
+    repeat: int = 1
+
+
+_DEFAULT = Share()
+
+#: Deviations from the default, each for a reason: small precise sources are repeated, large one-sided ones cut.
+SHARES: Mapping[str, Share] = {
+    "translated_zh": Share(9999, 3),
+    "hh_rlhf_annotated": Share(9999, 2),
+    "guardreasoner_mix": Share(9999, 2),
+    "jade": Share(9999, 2),
+    "aisafetylab_zh": Share(9999, 2),
+    "jailbreak_templates": Share(9999, 2),
+    "contrast": Share(9999, 3),
+    "cold": Share(9000),
+    "swsr": Share(2500),
+    "implicit_hate": Share(3500),
+    "diasafety": Share(4000),
+    "edos": Share(2500),
+    "olid": Share(3500),
+    "toxigen_annotated": Share(2500),
+    "vicomtech": Share(2500),
+    "teleantifraud": Share(1800),
+    "laws_zh": Share(1800),
+    "plexpt_questions": Share(9000),
+    "chat_baseline": Share(4000),
+    "clinc150": Share(2500),
+    "banking77": Share(1800),
+    "nl2bash": Share(2500),
+    "stackoverflow_titles": Share(2500),
+}
+
+#: Unlabelled general paragraphs, taken as compliant content (assumed, not checked row by row).
+_PLAIN_CAP = 700
+_HOLDOUT_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Rows to train on (repeats included) and rows held out for calibration."""
+
+    train: list[Row]
+    heldout: list[Row]
+
+    @property
+    def rows_by_source(self) -> dict[str, int]:
+        """Distinct training rows per source, for the card."""
+        seen: dict[str, set[str]] = {}
+        for row in self.train:
+            seen.setdefault(row.source, set()).add(row.id)
+        return {source: len(ids) for source, ids in sorted(seen.items())}
+
+
+def build(rows: Sequence[Row], plain: Path | None, *, seed: int, leave_out: Iterable[str] = ()) -> Mixture:
+    """Draw the mixture.
+
+    Args:
+        rows: Labelled rows; ambiguous ones are ignored.
+        plain: Parquet of general paragraphs (text, lang, source, licence_class), or None.
+        seed: Determines the draw.
+        leave_out: Sources that go to the held-out part as a whole.
+    """
+    rng = np.random.default_rng(seed)
+    left_out = set(leave_out)
+    own = own_rows()
+    labelled = [row for row in [*rows, *own] if row.label in (COMPLIANT, NONCOMPLIANT)]
+    if plain is not None:
+        labelled += plain_rows(plain, rng)
+    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in labelled:
+        groups.setdefault((row.source, row.lang, row.side, row.label), []).append(row)
+    train: list[Row] = []
+    heldout: list[Row] = []
+    for (source, *_), members in groups.items():
+        share = SHARES.get(source, _DEFAULT)
+        order = rng.permutation(len(members))[: share.cap]
+        for index in order:
+            row = members[index]
+            if source in left_out or _held_out(row):
+                heldout.append(row)
+            else:
+                train += [row] * share.repeat
+    train += composed_answers(train, own, rng)
+    return Mixture(train, heldout)
+
+
+def own_rows() -> list[Row]:
+    """The contrast texts written for this project."""
+    out: list[Row] = []
+    for item in contrast_rows():
+        context = item["context"]
+        if isinstance(context, str):
+            turns: tuple[Turn, ...] = (Turn(Role.USER, context),)
+        else:
+            turns = tuple(Turn(Role(turn["role"]), turn["text"]) for turn in context or ())
+        out.append(
+            Row(
+                id=item["id"],
+                source="contrast",
+                lang=item["lang"],
+                side=item["side"],
+                text=item["text"],
+                context=turns,
+                label=item["label"],
+                categories=tuple(item["categories"]),
+                about=(ALL,),
+                licence_class="permissive",
+                label_basis="design",
+            )
+        )
+    return out
+
+
+def plain_rows(path: Path, rng: np.random.Generator) -> list[Row]:
+    """Unrestricted general paragraphs as compliant content, a few hundred of each source."""
+    table = pq.read_table(path, filters=[("licence_class", "!=", "restricted")])
+    by_source: dict[str, list[int]] = {}
+    for index, source in enumerate(table.column("source").to_pylist()):
+        by_source.setdefault(source, []).append(index)
+    rows: list[Row] = []
+    for source, indices in sorted(by_source.items()):
+        chosen = rng.permutation(indices)[:_PLAIN_CAP]
+        for number, item in zip(chosen, table.take(chosen).to_pylist(), strict=True):
+            rows.append(
+                Row(
+                    id=f"plain-{source}-{number}",
+                    source=f"plain_{source}",
+                    lang=item["lang"],
+                    side="content",
+                    text=item["text"],
+                    label=COMPLIANT,
+                    licence_class=item["licence_class"],
+                    label_basis="assumed_benign",
+                )
+            )
+    return rows
+
+
+def composed_answers(train: Sequence[Row], own: Sequence[Row], rng: np.random.Generator) -> list[Row]:
+    """Outputs composed from parts, so that the answer counts and not the request.
+
+    A refusal under a random harmful request stays compliant; a benign answer under a harmful request is
+    left alone (it may comply); a harmful post as an answer to a benign request stays noncompliant.
+    """
+    out: list[Row] = []
+    for lang in ("en", "zh"):
+        prompts = {
+            label: [r for r in train if r.side == "prompt" and r.lang == lang and r.label == label and r.about_all]
+            for label in (COMPLIANT, NONCOMPLIANT)
+        }
+        refusals = [r for r in own if r.side == "response" and r.lang == lang and is_refusal(r)]
+        posts = [r for r in train if r.side == "content" and r.lang == lang and r.label == NONCOMPLIANT]
+        plans = ((refusals, NONCOMPLIANT, 2500), (posts, COMPLIANT, 800))
+        for answers, label, count in plans:
+            if not answers or not prompts[label]:
+                continue
+            for number in range(count):
+                answer = answers[int(rng.integers(len(answers)))]
+                prompt = prompts[label][int(rng.integers(len(prompts[label])))]
+                context = (Turn(Role.USER, prompt.text[:600]),)
+                name = f"composed-{lang}-{answer.label}-{number}"
+                out.append(replace(answer, id=name, source="composed", side="response", context=context))
+    return out
+
+
+def is_refusal(row: Row) -> bool:
+    """Whether a contrast answer turns its request down (their theme says so)."""
+    return row.label == COMPLIANT and "refus" in row.id
+
+
+def _held_out(row: Row) -> bool:
+    if row.source == "contrast":
+        return False
+    digest = hashlib.sha256((row.request or row.text).strip().lower().encode()).digest()
+    return digest[0] / 256 < _HOLDOUT_SHARE

@@ -1,0 +1,116 @@
+"""What every stage writes about itself: configuration, data hashes, metrics, checkpoints that resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a stage in its output directory."""
+
+    directory: Path
+    began: float
+
+    @classmethod
+    def start(cls, directory: Path, config: Mapping[str, Any], data: Iterable[Path] = ()) -> Run:
+        """Create the directory and write ``config.json`` with the sha256 of every data file.
+
+        Raises:
+            SystemExit: A data path does not exist.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        hashes: dict[str, str] = {}
+        for path in data:
+            if not path.exists():
+                raise SystemExit(f"{path}: no such file or directory (check the data path)")
+            for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+                with file.open("rb") as handle:
+                    hashes[file.name] = hashlib.file_digest(handle, "sha256").hexdigest()
+        plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
+        document = {"arguments": plain, "data_sha256": hashes, "torch": torch.__version__}
+        text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+        (directory / "config.json").write_text(text + "\n", encoding="utf-8")
+        return cls(directory, time.time())
+
+    def log(self, message: str) -> None:
+        """One line with the elapsed minutes, on stderr and in ``log.txt``."""
+        line = f"[{(time.time() - self.began) / 60:6.1f} min] {message}"
+        print(line, file=sys.stderr, flush=True)
+        with (self.directory / "log.txt").open("a", encoding="utf-8") as handle:
+            handle.write(line + "\n")
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write ``metrics.json``; its presence says that the stage is complete."""
+        document = {**metrics, "minutes": round((time.time() - self.began) / 60, 1)}
+        (self.directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        self.log(f"done: {document}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A resumable state in one file, replaced atomically."""
+
+    path: Path
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write the state; a crash while writing leaves the previous one."""
+        temporary = self.path.with_suffix(".tmp")
+        torch.save(dict(state), temporary)
+        os.replace(temporary, self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, or None if there is none."""
+        if not self.path.exists():
+            return None
+        state: dict[str, Any] = torch.load(self.path, weights_only=True)
+        return state
+
+    def clear(self) -> None:
+        """Remove the file once its stage is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def seed_everything(seed: int) -> None:
+    """Fix Python's, NumPy's and PyTorch's generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def length_batches(lengths: list[int], batch: int, seed: int, pool: int = 50) -> list[list[int]]:
+    """Batches of like lengths in random order: shuffle, sort within pools of ``pool`` batches, shuffle batches.
+
+    Args:
+        lengths: One length per item.
+        batch: Items of a batch.
+        seed: Determines the order.
+        pool: Batches per pool; 1 gives no sorting.
+
+    Returns:
+        Lists of item indices that together hold each item once.
+    """
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), batch * pool):
+        part = sorted(order[start : start + batch * pool].tolist(), key=lambda i: lengths[i])
+        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
+    np.random.default_rng(seed + 1).shuffle(batches)  # type: ignore[arg-type]  # shuffles lists in place
+    return batches
