@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from guard.types import Role, Turn
+from guard.types import NONCOMPLIANT, Role, Turn
 from training.contrast import contrast_rows
 from training.corpora import ALL, COMPLIANT, Row
-from training.corpora.row import NONCOMPLIANT
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ class GuardNetwork(nn.Module):
         weights = self.attention(mixed)
         pooled = (attention_mask * (1 - token_type_ids)).unsqueeze(-1).to(weights.dtype)
         weights = weights + (pooled - 1) * 10000.0
-        return (torch.softmax(weights, dim=1) * values).sum(dim=1)
+        logits: Tensor = (torch.softmax(weights, dim=1) * values).sum(dim=1)
+        return logits
 
 
 def load_encoder(path: str, attention: str = "sdpa") -> nn.Module:

@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 def read_pairs(path: Path, tokenizer: Tokenizer, per_source: int, max_tokens: int, seed: int) -> list[Pair]:
     """Unrestricted pairs, at most ``per_source`` of each source, without over-long ones."""
     rows = pq.read_table(path).to_pylist()
-    np.random.default_rng(seed).shuffle(rows)  # type: ignore[arg-type]  # shuffles lists in place
+    np.random.default_rng(seed).shuffle(rows)
     chunker = Chunker(tokenizer, TokenLimits(chunk=max_tokens, overlap=0, context=0))
     taken: dict[str, int] = {}
     pairs: list[Pair] = []

@@ -112,5 +112,5 @@ def length_batches(lengths: list[int], batch: int, seed: int, pool: int = 50) ->
     for start in range(0, len(order), batch * pool):
         part = sorted(order[start : start + batch * pool].tolist(), key=lambda i: lengths[i])
         batches += [part[i : i + batch] for i in range(0, len(part), batch)]
-    np.random.default_rng(seed + 1).shuffle(batches)  # type: ignore[arg-type]  # shuffles lists in place
+    np.random.default_rng(seed + 1).shuffle(batches)
     return batches

@@ -1,7 +1,6 @@
 """Stage 3: fine-tune the classifier, one loss only where a row speaks.
 
-    python -m training.train --backbone runs/NAME/align --data ../shared/data/train --plain ../shared/data/plain.parquet \\
-        --output runs/NAME/train
+    python -m training.train --backbone runs/NAME/align --data DIR --plain PARQUET --output runs/NAME/train
 
 Reads the mixture (training/mixture.py), normalises and tokenises it exactly as serving does, and trains the
 encoder and head with masked binary cross-entropy in bf16 on length-sorted batches. Writes a checkpoint every
@@ -129,11 +128,11 @@ def encode(rows: list[Row], chunker: Chunker, seed: int) -> list[Example]:
 
 def _targets(row: Row) -> tuple[tuple[float, ...], tuple[float, ...]]:
     targets = targets_of(row)
-    weights = [
-        (1.0 if c == NONCOMPLIANT else _CATEGORY_WEIGHT) * m for c, m in zip(CATEGORIES, targets.mask, strict=True)
-    ]
+    weights = [_CATEGORY_WEIGHT * speaks for speaks in targets.mask]
     overall = CATEGORIES.index(NONCOMPLIANT)
-    if row.label == COMPLIANT and not targets.mask[overall]:
+    if targets.mask[overall]:
+        weights[overall] = 1.0
+    elif row.label == COMPLIANT:
         weights[overall] = _WEAK_COMPLIANT
     return targets.values, tuple(weights)
 

@@ -115,7 +115,7 @@ def read_glosses(path: Path) -> dict[str, str]:
     for line in text.splitlines():
         parts = line.split("\t")
         if len(parts) == 3 and parts[1] == "kDefinition":
-            glosses[chr(int(parts[0][2:], 16))] = parts[2]
+            glosses[chr(int(parts[0].removeprefix("U+"), base=16))] = parts[2]
     return glosses
 
 
@@ -149,7 +149,7 @@ def _resize(encoder, tokenizer: Tokenizer, base, new: list[str], glosses: dict[s
             glossed += 1
         else:
             rows[index] = mean + torch.randn(old.shape[1], generator=generator) * spread * 0.3
-    table = torch.nn.Embedding.from_pretrained(rows, freeze=False, padding_idx=tokenizer.token_to_id("[PAD]"))
+    table = torch.nn.Embedding(*rows.shape, padding_idx=tokenizer.token_to_id("[PAD]"), _weight=rows)
     encoder.set_input_embeddings(table)
     encoder.config.vocab_size = rows.shape[0]
     encoder.config.pad_token_id = tokenizer.token_to_id("[PAD]")
