@@ -1,0 +1,241 @@
+"""Score benchmarks through the shipped artifact and print one table beside a baseline's.
+
+Usage:
+    python -m training.evaluate --data DIR --model guard/models/default --policy policies/default.yaml \
+        --output runs/eval [--baseline FILE] [--limit-per-source N] [--threads N]
+    python -m training.evaluate --records runs/eval/records.jsonl --output runs/eval [--baseline FILE]
+
+The texts go through what serves them: normalisation, chunks, the int8 graph, calibration, the policy's rules.
+Recognizers take no part, since a masked phone number says nothing about compliance. Records (scores, no texts)
+are appended to ``records.jsonl``; a second run over the same output skips what is there, and the table is a
+pure function of that file. With --limit-per-source every source weighs the same, so the operating point
+(5 % false alarms over a side and language) is not that of the whole benchmark. Output: ``records.jsonl``, ``table.json``, ``table.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from guard import records
+from guard.classifier.artifact import DEFAULT_MODEL_DIR
+from guard.classifier.classifier import Classifier, Query, Scored
+from guard.errors import GuardError, InvalidInput
+from guard.normalize import normalize
+from guard.policy.evaluate import evaluate, message_for
+from guard.policy.load import load_policy, resolve_policy
+from guard.policy.policy import Policy
+from guard.records import Annotation, Record
+from guard.types import Action, Content, Decision
+from training.bench_table import tabulate
+from training.comparison import contests, read_baseline, to_json, to_markdown
+from training.corpora.parquet import read_parquet_dir
+from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES, Row, directions_of
+from training.corpora.splits import fraction_of
+
+#: Texts of one call of the classifier; they are of like length, so little is padding.
+_BLOCK = 256
+_REPORT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A classifier and a policy; turns rows into records. Thread-safe."""
+
+    classifier: Classifier
+    policy: Policy
+
+    def score(self, rows: Sequence[Row]) -> list[Record]:
+        """Records of rows, in order; a text over the model's limit has none.
+
+        Args:
+            rows: Labelled rows; a person's post is evaluated as a prompt.
+        """
+        queries = [
+            Query(
+                normalize(row.text).text,
+                directions_of(row, training=False)[0],
+                tuple(replace(turn, text=normalize(turn.text).text) for turn in row.context),
+            )
+            for row in rows
+        ]
+        results = self.classifier.score_batch(queries)
+        return [
+            self._record(row, scored)
+            for row, scored in zip(rows, results, strict=True)
+            if not isinstance(scored, InvalidInput)
+        ]
+
+    def _record(self, row: Row, scored: Scored) -> Record:
+        content = Content(row.text, directions_of(row, training=False)[0], row.context)
+        outcome = evaluate(self.policy, content.direction, scored.scores, ())
+        allowed = outcome.action is Action.ALLOW
+        decision = Decision(
+            action=outcome.action,
+            output_text=row.text if allowed else message_for(self.policy, outcome, row.lang),
+            rules=outcome.rules,
+            scores=scored.scores,
+            detections=(),
+            policy=self.policy.identity,
+            model=self.classifier.artifact.identity,
+            chunks=scored.chunks,
+            tokens=scored.tokens,
+            language=row.lang if row.lang in ("zh", "en") else "other",
+            timings=scored.timings,
+        )
+        extra = {"source": row.source, "side": row.side, "lang": row.lang, "licence_class": row.licence_class}
+        annotation = Annotation(row.label, row.categories, row.about, extra)
+        # The texts stay where they are: some may not be copied, and the table does not need them.
+        return Record.of(content, decision, id=row.id, time=datetime.now(UTC), keep_text=False, annotation=annotation)
+
+
+def score_to_file(scorer: Scorer, rows: Iterable[Row], path: Path, *, threads: int = 1) -> int:
+    """Append the records of all rows that the file does not have yet; returns how many were added.
+
+    Args:
+        scorer: Scores them.
+        rows: Labelled rows.
+        path: JSONL; a last line that a killed run left incomplete is dropped.
+        threads: Blocks that are scored side by side, each on one core.
+
+    Raises:
+        InvalidInput: The file's records are of another model or policy.
+    """
+    done = _resume(path, scorer)
+    todo = sorted((row for row in rows if row.id not in done), key=lambda row: len(row.text))
+    blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
+    # Long blocks first: no thread is left alone with the longest texts at the end, and the time left is never
+    # promised too short.
+    blocks.reverse()
+    began = reported = time.monotonic()
+    added = 0
+    with path.open("a", encoding="utf-8") as out, ThreadPoolExecutor(threads) as pool:
+        for scored in pool.map(scorer.score, blocks):
+            out.writelines(record.to_json() + "\n" for record in scored)
+            out.flush()
+            added += len(scored)
+            if time.monotonic() - reported > _REPORT_SECONDS:
+                reported = time.monotonic()
+                rate = added / (reported - began)
+                print(
+                    f"{added}/{len(todo)} texts, {rate:.0f}/s, {(len(todo) - added) / rate:.0f} s left at this rate",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    return added
+
+
+def sample(rows: Iterable[Row], limit: int | None) -> list[Row]:
+    """Rows with a decided label, at most ``limit`` a (source, side, language).
+
+    The choice is by a hash of the id, so a smaller sample is part of a larger one and scores are reused.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.label != AMBIGUOUS:
+            groups.setdefault((row.source, row.side, row.lang), []).append(row)
+    if limit is None:
+        return [row for group in groups.values() for row in group]
+    return [r for group in groups.values() for r in sorted(group, key=lambda row: fraction_of(row.id))[:limit]]
+
+
+def write_table(path: Path, output: Path, *, baseline: Path | None = None, samples: int = 500) -> str:
+    """Table of a records file as ``table.json`` and ``table.md`` in ``output``; returns the Markdown.
+
+    Raises:
+        InvalidInput: A line is not a record, or the records are of several models or policies.
+    """
+    seen = list(records.read(path))
+    about = {
+        "model": _only(seen, path, "model"),
+        "policy": _only(seen, path, "policy"),
+        "texts": len(seen),
+    }
+    table = tabulate(seen, samples=samples)
+    results = contests(table.lines, read_baseline(baseline)) if baseline else []
+    markdown = to_markdown(table, results, about)
+    output.mkdir(parents=True, exist_ok=True)
+    document = json.dumps(to_json(table, results, about), ensure_ascii=False, indent=1)
+    (output / "table.json").write_text(document + "\n", encoding="utf-8")
+    (output / "table.md").write_text(markdown, encoding="utf-8")
+    return markdown
+
+
+def _only(seen: Sequence[Record], path: Path, field: str) -> str:
+    values = sorted({str(getattr(record, field)) for record in seen})
+    if len(values) != 1:
+        raise InvalidInput.of(
+            f"{path}: {field}", f"{len(values)} of them: {', '.join(values)}", "score into a new file"
+        )
+    return values[0]
+
+
+def _resume(path: Path, scorer: Scorer) -> set[str]:
+    """Ids that the file has; its incomplete last line is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return set()
+    data = path.read_bytes()
+    complete = data.rfind(b"\n") + 1
+    if complete < len(data):
+        with path.open("r+b") as file:
+            file.truncate(complete)
+    done: set[str] = set()
+    expected = (scorer.classifier.artifact.identity, scorer.policy.identity)
+    for record in records.read(path):
+        if (record.model, record.policy) != expected:
+            raise InvalidInput.of(
+                f"{path}: model, policy",
+                f"{record.model}, {record.policy} differ from {', '.join(expected)}",
+                "give another --output",
+            )
+        done.add(record.id)
+    return done
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, help="directory of labelled Parquet files")
+    what.add_argument("--records", type=Path, help="a records file: make the table of it, score nothing")
+    parser.add_argument("--output", type=Path, required=True, help="directory for records.jsonl and the table")
+    parser.add_argument("--model", type=Path, default=DEFAULT_MODEL_DIR, help="artifact directory")
+    parser.add_argument("--policy", default="default", help="name of a shipped policy, or a file")
+    parser.add_argument("--baseline", type=Path, help="another system's table, printed beside")
+    parser.add_argument("--sources", nargs="*", help="only these sources")
+    parser.add_argument("--limit-per-source", type=int, help="at most so many texts a source, side and language")
+    parser.add_argument("--threads", type=int, default=1, help="cores to score on")
+    parser.add_argument("--bootstrap", type=int, default=500, help="resamples of an interval; 0 for none")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code: 0 fine, 2 bad usage or input."""
+    args = _arguments(argv)
+    try:
+        path = args.records or args.output / "records.jsonl"
+        if args.data:
+            rows = sample(_rows(args.data, args.sources), args.limit_per_source)
+            scorer = Scorer(Classifier.load(args.model), load_policy(resolve_policy(args.policy)))
+            score_to_file(scorer, rows, path, threads=args.threads)
+        print(write_table(path, args.output, baseline=args.baseline, samples=args.bootstrap))
+    except (GuardError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _rows(data: Path, sources: Sequence[str] | None) -> Iterator[Row]:
+    """Benchmarks are only measured on, so their licences do not restrict the choice."""
+    yield from read_parquet_dir(data, sources=sources, licence=LICENCE_CLASSES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
