@@ -1,0 +1,131 @@
+"""The guard over gRPC, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from guard import wire
+from guard.content import make_content
+from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.transport import (
+    DEFAULT_ADDRESS,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    GET_INFO,
+    SCREEN,
+    SCREEN_BATCH,
+    batch_request,
+    batch_results,
+    channel_options,
+    closed_error,
+    typed_error,
+)
+from guard.types import Decision, Info
+from guard.v1 import guard_pb2 as pb
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+class AsyncGuardClient:
+    """An asyncio client of a sidecar. Belongs to the event loop of its first call.
+
+    Use it as an asynchronous context manager, or close it. A cancelled call is cancelled at the server, too.
+    """
+
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, retries: int = DEFAULT_RETRIES
+    ) -> None:
+        """Prepare a client; it connects with the first call.
+
+        Args:
+            address: ``HOST:PORT`` or ``unix:PATH``.
+            timeout: Seconds that a call may take, its retries included.
+            retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+        """
+        self._address = address
+        self._timeout = timeout
+        self._options = channel_options(retries)
+        self._channel: grpc.aio.Channel | None = None
+        self._closed = False
+
+    async def screen(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - it is the call's deadline, which the server sees
+    ) -> Decision:
+        """Screen one text; arguments and errors as in :meth:`guard.GuardClient.screen`."""
+        content = make_content(text, direction, context, policy, tags, origin, request_id)
+        request = pb.ScreenRequest(content=wire.content_to_proto(content))
+        method = self._open().unary_unary(SCREEN, pb.ScreenRequest.SerializeToString, pb.ScreenResponse.FromString)
+        return wire.decision_from_proto((await self._call(method, request, timeout)).decision)
+
+    async def screen_batch(
+        self,
+        items: Iterable[Item],
+        direction: str = "prompt",
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Result]:
+        """Screen up to 256 texts in one call; as :meth:`guard.GuardClient.screen_batch`."""
+        contents = read_items(items, direction=direction, policy=policy, tags=tags)
+        sound = sound_items(contents)
+        results: list[Result] = []
+        if sound:
+            method = self._open().unary_unary(
+                SCREEN_BATCH, pb.ScreenBatchRequest.SerializeToString, pb.ScreenBatchResponse.FromString
+            )
+            results = batch_results(await self._call(method, batch_request(sound), timeout))
+        return merge_results(contents, results)
+
+    async def info(self, *, timeout: float | None = None) -> Info:
+        """What the server has loaded: versions, model, policies, limits."""
+        method = self._open().unary_unary(GET_INFO, pb.GetInfoRequest.SerializeToString, pb.GetInfoResponse.FromString)
+        return wire.info_from_proto(await self._call(method, pb.GetInfoRequest(), timeout))
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _open(self) -> grpc.aio.Channel:
+        """The channel, made inside of the running loop because it belongs to one."""
+        if self._closed:
+            raise closed_error()
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=self._options)
+        return self._channel
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        timeout: float | None,
+    ) -> _Response:
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            return await method(request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise typed_error(error, self._address, seconds) from None

@@ -1,0 +1,164 @@
+"""The guard over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+
+from guard import wire
+from guard.content import make_content
+from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.transport import (
+    DEFAULT_ADDRESS,
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    GET_INFO,
+    SCREEN,
+    SCREEN_BATCH,
+    batch_request,
+    batch_results,
+    channel_options,
+    closed_error,
+    typed_error,
+)
+from guard.types import Decision, Info
+from guard.v1 import guard_pb2 as pb
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+class GuardClient:
+    """A client of a sidecar. Thread-safe; keeps one connection until :meth:`close`.
+
+    Use it as a context manager, or close it. Make it after a process has forked, not before.
+    """
+
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, retries: int = DEFAULT_RETRIES
+    ) -> None:
+        """Prepare a client; it connects with the first call.
+
+        Args:
+            address: ``HOST:PORT`` or ``unix:PATH``.
+            timeout: Seconds that a call may take, its retries included.
+            retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+        """
+        self._address = address
+        self._timeout = timeout
+        self._closed = False
+        self._channel = grpc.insecure_channel(address, options=channel_options(retries))
+        self._screen = self._channel.unary_unary(
+            SCREEN, pb.ScreenRequest.SerializeToString, pb.ScreenResponse.FromString
+        )
+        self._screen_batch = self._channel.unary_unary(
+            SCREEN_BATCH, pb.ScreenBatchRequest.SerializeToString, pb.ScreenBatchResponse.FromString
+        )
+        self._get_info = self._channel.unary_unary(
+            GET_INFO, pb.GetInfoRequest.SerializeToString, pb.GetInfoResponse.FromString
+        )
+
+    def screen(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Decision:
+        """Screen one text.
+
+        Args:
+            text: What to screen.
+            direction: ``prompt`` (towards the model) or ``output`` (from it).
+            context: What came before: one user turn as a string, or turns, oldest first, each a ``Turn`` or a
+                mapping with ``role`` and ``text``. For an output the prompt it answers.
+            policy: Name of a policy that the server has loaded; its default if not given.
+            tags: Free labels: tenant, route ...
+            origin: ``user``, ``tool`` or ``document``.
+            request_id: Returned unchanged.
+            timeout: Seconds for this call; the client's if not given.
+
+        Raises:
+            InvalidInput: The arguments break the contract; every broken field is named.
+            Unavailable: No server answers.
+            DeadlineExceeded: No answer in time; the text counts as unscreened.
+            Overloaded: The server has too much to do.
+        """
+        content = make_content(text, direction, context, policy, tags, origin, request_id)
+        request = pb.ScreenRequest(content=wire.content_to_proto(content))
+        return wire.decision_from_proto(self._call(self._screen, request, timeout).decision)
+
+    def screen_batch(
+        self,
+        items: Iterable[Item],
+        direction: str = "prompt",
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Result]:
+        """Screen up to 256 texts in one call.
+
+        Args:
+            items: Each a text, a ``Content``, or a mapping with ``text`` and any other argument of
+                :meth:`screen`.
+            direction: For the items that do not bring their own; so are policy and tags.
+            policy: See :meth:`screen`.
+            tags: See :meth:`screen`.
+            timeout: Seconds for the whole call; the client's if not given.
+
+        Returns:
+            One decision per item, in order; for an item that failed alone, its error.
+
+        Raises:
+            GuardError: The call as a whole failed, as in :meth:`screen`.
+        """
+        contents = read_items(items, direction=direction, policy=policy, tags=tags)
+        sound = sound_items(contents)
+        results: list[Result] = []
+        if sound:
+            results = batch_results(self._call(self._screen_batch, batch_request(sound), timeout))
+        return merge_results(contents, results)
+
+    def info(self, *, timeout: float | None = None) -> Info:
+        """What the server has loaded: versions, model, policies, limits.
+
+        Raises:
+            GuardError: The call failed, as in :meth:`screen`.
+        """
+        return wire.info_from_proto(self._call(self._get_info, pb.GetInfoRequest(), timeout))
+
+    def close(self) -> None:
+        """Close the connection; calls in flight fail."""
+        self._closed = True
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_Request, _Response],
+        request: _Request,
+        timeout: float | None,
+    ) -> _Response:
+        if self._closed:
+            raise closed_error()
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            return method(request, timeout=seconds)
+        except grpc.RpcError as error:
+            raise typed_error(error, self._address, seconds) from None

@@ -1,0 +1,81 @@
+"""Items of a batch: texts, contents or mappings in; checked contents out, a broken one in its place as its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from guard.content import make_content, violations
+from guard.errors import GuardError, InvalidInput, Violation
+from guard.types import Content, Decision, Limits, Turn
+
+#: What came before a text: one user turn, or turns, oldest first.
+Context: TypeAlias = str | Sequence[Turn | Mapping[str, object]]
+
+#: One item: a text, a ready content, or a mapping with ``text`` and any other argument of ``screen``.
+Item: TypeAlias = str | Content | Mapping[str, object]
+
+#: What became of one item.
+Result: TypeAlias = Decision | GuardError
+
+MAX_BATCH_ITEMS = Limits(max_tokens=0, chunk_tokens=0).max_batch_items
+
+_FIELDS = ("text", "direction", "context", "policy", "tags", "origin", "request_id")
+
+
+def read_items(items: Iterable[Item], **defaults: object) -> list[Content | InvalidInput]:
+    """Every item as checked content, or as what is wrong with it.
+
+    Args:
+        items: At most 256.
+        defaults: Arguments of ``screen`` for the items that do not bring their own.
+
+    Raises:
+        InvalidInput: More than 256 items; the field is ``contents``.
+    """
+    read = [_read_item(item, defaults) for item in items]
+    if len(read) > MAX_BATCH_ITEMS:
+        reason = f"{len(read)} items, the limit is {MAX_BATCH_ITEMS}"
+        raise InvalidInput.of("contents", reason, "send smaller batches")
+    return read
+
+
+def sound_items(items: Iterable[Content | InvalidInput]) -> list[Content]:
+    """The contents among the items, in order."""
+    return [item for item in items if isinstance(item, Content)]
+
+
+def merge_results(items: Iterable[Content | InvalidInput], results: Iterable[Result]) -> list[Result]:
+    """One result per item: of the sound ones in order, and the error of each broken one in its place."""
+    screened = iter(results)
+    return [item if isinstance(item, InvalidInput) else next(screened) for item in items]
+
+
+def _read_item(item: object, defaults: Mapping[str, object]) -> Content | InvalidInput:
+    try:
+        if isinstance(item, Content):
+            return _checked(item)
+        if isinstance(item, str):
+            return _content({**defaults, "text": item})
+        if isinstance(item, Mapping):
+            return _content({**defaults, **item})
+    except InvalidInput as error:
+        return error
+    return InvalidInput.of("item", "neither a string, a Content nor a mapping", "send one of them")
+
+
+def _checked(content: Content) -> Content:
+    found = violations(content)
+    if found:
+        raise InvalidInput(found)
+    return content
+
+
+def _content(fields: Mapping[str, Any]) -> Content:
+    # A misspelt key must not drop what the decision depends on.
+    unknown = [str(name)[:60] for name in fields if name not in _FIELDS]
+    if unknown:
+        raise InvalidInput(Violation(name, "unknown field", f"one of {', '.join(_FIELDS)}") for name in unknown)
+    if "text" not in fields:
+        raise InvalidInput.of("text", "missing", "send {text, ...}")
+    return make_content(**fields)

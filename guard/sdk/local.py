@@ -1,0 +1,94 @@
+"""The guard in process: the composition root where there is no server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from guard.content import make_content
+from guard.engine import Engine
+from guard.policy.load import resolve_policy
+from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.types import Decision, Info
+
+
+class Guard:
+    """A classifier and policies in this process. Thread-safe; holds the model in memory as long as it lives.
+
+    Its methods are those of :class:`guard.GuardClient`; they block for the time of an inference.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        policy: str | Path | None = None,
+        *,
+        threads: int = 1,
+        max_tokens: int | None = None,
+    ) -> None:
+        """Load a model and policies.
+
+        Args:
+            model: An artifact directory; the bundled model if not given.
+            policy: A policy file, a directory of them, or the name of one that ships; ``default`` if not given.
+            threads: Threads inside one operator of the model; 1 is fastest under a CPU limit.
+            max_tokens: Limit on the tokens of one text; the model's if not given.
+
+        Raises:
+            ArtifactError: The model directory cannot be used; the message names the file.
+            PolicyError: The policies have mistakes; all of them are listed.
+            InvalidInput: There is no such policy.
+        """
+        file = resolve_policy(policy) if isinstance(policy, str) else policy
+        directory = None if model is None else Path(model)
+        self._engine = Engine.load(directory, file, threads=threads, max_tokens=max_tokens)
+
+    def screen(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+    ) -> Decision:
+        """Screen one text; arguments as in :meth:`guard.GuardClient.screen`.
+
+        Raises:
+            InvalidInput: The arguments break the contract; every broken field is named.
+        """
+        return self._engine.screen(make_content(text, direction, context, policy, tags, origin, request_id))
+
+    def screen_batch(
+        self,
+        items: Iterable[Item],
+        direction: str = "prompt",
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> list[Result]:
+        """Screen up to 256 texts; arguments and results as in :meth:`guard.GuardClient.screen_batch`.
+
+        Raises:
+            InvalidInput: More than 256 items.
+        """
+        contents = read_items(items, direction=direction, policy=policy, tags=tags)
+        return merge_results(contents, self._engine.screen_batch(sound_items(contents)))
+
+    def info(self) -> Info:
+        """What is loaded: versions, model, policies, limits."""
+        return self._engine.info()
+
+    def close(self) -> None:
+        """Nothing to release; it is here so that a Guard and a client can stand in for each other."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,106 @@
+"""What the two gRPC clients share: the channel's options, the calls, and typed errors out of statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+
+from guard import wire
+from guard.errors import DeadlineExceeded, GuardError, InternalError, InvalidInput, Unavailable, error_for_code
+from guard.sdk.items import Result
+from guard.status import call_error, item_error
+from guard.types import Content
+from guard.v1 import guard_pb2 as pb
+
+#: Where a sidecar listens unless told otherwise.
+DEFAULT_ADDRESS = "127.0.0.1:50061"
+
+#: Seconds that a call may take unless told otherwise.
+DEFAULT_TIMEOUT = 10.0
+
+#: How often a call is repeated that found no server; screening twice changes nothing.
+DEFAULT_RETRIES = 2
+_MAX_RETRIES = 4  # gRPC allows five attempts
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["GuardService"].full_name
+SCREEN = f"/{_SERVICE}/Screen"
+SCREEN_BATCH = f"/{_SERVICE}/ScreenBatch"
+GET_INFO = f"/{_SERVICE}/GetInfo"
+
+_Options: TypeAlias = Sequence[tuple[str, int | str]]
+
+
+def channel_options(retries: int) -> _Options:
+    """Options of a channel to a sidecar.
+
+    Only UNAVAILABLE is repeated, with backoff, and never beyond the call's deadline.
+
+    Raises:
+        InvalidInput: ``retries`` is not in 0..4.
+    """
+    if not 0 <= retries <= _MAX_RETRIES:
+        raise InvalidInput.of("retries", f"{retries} is out of range", f"0 to {_MAX_RETRIES}")
+    options: list[tuple[str, int | str]] = [
+        ("grpc.enable_http_proxy", 0),  # a sidecar is next door
+        ("grpc.max_receive_message_length", -1),
+        # A repeated call only helps if the channel tries to connect again by then.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        ("grpc.enable_retries", int(retries > 0)),
+    ]
+    if retries:
+        policy = {
+            "maxAttempts": retries + 1,
+            "initialBackoff": "0.2s",
+            "maxBackoff": "2s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE"],
+        }
+        config = {"methodConfig": [{"name": [{"service": _SERVICE}], "retryPolicy": policy}]}
+        options.append(("grpc.service_config", json.dumps(config)))
+    return options
+
+
+def batch_request(contents: Iterable[Content]) -> pb.ScreenBatchRequest:
+    """The request for several contents."""
+    return pb.ScreenBatchRequest(contents=map(wire.content_to_proto, contents))
+
+
+def batch_results(response: pb.ScreenBatchResponse) -> list[Result]:
+    """One decision or error per content of the request."""
+    return [item_error(r.status) or wire.decision_from_proto(r.decision) for r in response.results]
+
+
+def typed_error(error: grpc.RpcError, address: str, timeout: float) -> GuardError:
+    """The error of guard's tree behind a failed call, with what to do about it."""
+    code, message = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(f"no guard answers at {address} (start one with `guard serve`, or give its address)")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        cure = "give a longer timeout, or the guard more cores"
+        return DeadlineExceeded(f"{address}: no answer within {timeout:g} s, the text counts as unscreened ({cure})")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return InternalError(f"{address}: no guard of this version (compare `guard --version` on both sides)")
+    if code is grpc.StatusCode.CANCELLED:
+        return Unavailable("the client was closed during the call (make a new one)")
+    # gRPC's own bound on a message, far above the guard's; it has no details.
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
+        return InvalidInput.of("content", "far over the limit on a message's bytes", "send less at once")
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            try:
+                return call_error(status_pb2.Status.FromString(value))
+            except DecodeError:
+                break  # a proxy's doing: the code and the message are left
+    return error_for_code(code.name, message)
+
+
+def closed_error() -> Unavailable:
+    """The error of a call on a client that was closed."""
+    return Unavailable("this client is closed (make a new one)")

@@ -1,0 +1,158 @@
+"""guard.v1.GuardService over an engine: decode, screen in a thread, encode.
+
+Screening is work for the CPU, so it runs in a small pool and the event loop stays free for health and for new
+calls. Requests arrive as bytes and are decoded here, so every way in which they can be broken ends in one place:
+an answer with a code of its own and google.rpc.BadRequest, never an exception's text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+
+from guard import wire
+from guard.engine import Engine
+from guard.errors import GuardError, InternalError, InvalidInput
+from guard.server.decode import decode_content, decode_contents
+from guard.status import call_status, item_status
+from guard.types import Content, Decision, Limits
+from guard.v1 import guard_pb2 as pb
+
+#: Full name of the service, as health and reflection know it.
+SERVICE = pb.DESCRIPTOR.services_by_name["GuardService"].full_name
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+
+class GuardServicer:
+    """The service's methods. Belongs to one event loop; the engine is shared with the pool's threads."""
+
+    def __init__(self, engine: Engine, pool: Executor, *, max_message_bytes: int) -> None:
+        self._engine = engine
+        self._pool = pool
+        self._max_message_bytes = max_message_bytes
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def limits(self) -> Limits:
+        """What one call may carry: the engine's limits with the server's bound on a message."""
+        return replace(self._engine.info().limits, max_message_bytes=self._max_message_bytes)
+
+    def method_handlers(self) -> grpc.GenericRpcHandler:
+        """The service for a server. Requests stay bytes, so that their decoding can fail with a clear answer."""
+        methods: dict[str, Callable[[bytes], Awaitable[Message]]] = {
+            "Screen": self.screen,
+            "ScreenBatch": self.screen_batch,
+            "GetInfo": self.get_info,
+        }
+        rpcs = {name: self._rpc(name, method) for name, method in methods.items()}
+        return grpc.method_handlers_generic_handler(SERVICE, rpcs)
+
+    async def idle(self) -> None:
+        """Wait until no call is in flight."""
+        await self._idle.wait()
+
+    async def screen(self, raw: bytes) -> pb.ScreenResponse:
+        """Screen one text.
+
+        Raises:
+            InvalidInput: Every broken field is named.
+        """
+        self._check_size("content", raw)
+        content = wire.content_from_proto(decode_content(raw))
+        decision = await self._in_pool(self._engine.screen, content)
+        return pb.ScreenResponse(decision=wire.decision_to_proto(decision))
+
+    async def screen_batch(self, raw: bytes) -> pb.ScreenBatchResponse:
+        """Screen several texts; a broken item fails alone, with a status of its own.
+
+        Raises:
+            InvalidInput: The batch as a whole is too large; the field is ``contents``.
+        """
+        self._check_size("contents", raw)
+        items = [_read(item) for item in decode_contents(raw)]
+        limit = self.limits.max_batch_items
+        if len(items) > limit:
+            raise InvalidInput.of("contents", f"{len(items)} items, the limit is {limit}", "send smaller batches")
+        sound = [item for item in items if isinstance(item, Content)]
+        decided = iter(await self._in_pool(self._engine.screen_batch, sound))
+        results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
+        return pb.ScreenBatchResponse(results=map(_result, results))
+
+    async def get_info(self, _raw: bytes) -> pb.GetInfoResponse:
+        """Say what is loaded."""
+        return wire.info_to_proto(replace(self._engine.info(), limits=self.limits))
+
+    def _check_size(self, field: str, raw: bytes) -> None:
+        if len(raw) > self._max_message_bytes:
+            reason = f"{len(raw)} bytes, the limit is {self._max_message_bytes}"
+            raise InvalidInput.of(field, reason, "send less at once, or raise --max-message-bytes")
+
+    async def _in_pool(self, function: Callable[..., _T], argument: object) -> _T:
+        """Run in a thread of the pool. A caller that leaves before a thread is free costs nothing."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, argument)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    def _rpc(self, name: str, method: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHandler[bytes, Message]:
+        async def answer(raw: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
+            with self._counted():
+                try:
+                    return await method(raw)
+                except GuardError as error:
+                    failure = error
+                # A defect must reach the caller as INTERNAL, and an exception's message may hold the text: only its
+                # type and place are told, and only to the log.
+                except Exception as error:
+                    _log.error("%s failed: %s at %s", name, type(error).__name__, _place(error))
+                    failure = InternalError("the guard failed on this request, its text is unscreened (see its log)")
+                return await context.abort_with_status(rpc_status.to_status(call_status(failure)))
+
+        return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialize)
+
+
+def _read(item: pb.Content | InvalidInput) -> Content | InvalidInput:
+    if isinstance(item, InvalidInput):
+        return item
+    try:
+        return wire.content_from_proto(item)
+    except InvalidInput as error:
+        return error
+
+
+def _result(result: Decision | GuardError) -> pb.ScreenBatchResult:
+    if isinstance(result, GuardError):
+        return pb.ScreenBatchResult(status=item_status(result))
+    return pb.ScreenBatchResult(status=pb.Status(), decision=wire.decision_to_proto(result))
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
