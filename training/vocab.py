@@ -149,7 +149,7 @@ def _resize(encoder, tokenizer: Tokenizer, base, new: list[str], glosses: dict[s
             glossed += 1
         else:
             rows[index] = mean + torch.randn(old.shape[1], generator=generator) * spread * 0.3
-    table = torch.nn.Embedding(*rows.shape, padding_idx=tokenizer.token_to_id("[PAD]"), _weight=rows)
+    table = torch.nn.Embedding(len(rows), rows.shape[1], padding_idx=tokenizer.token_to_id("[PAD]"), _weight=rows)
     encoder.set_input_embeddings(table)
     encoder.config.vocab_size = rows.shape[0]
     encoder.config.pad_token_id = tokenizer.token_to_id("[PAD]")

@@ -1,0 +1,122 @@
+r"""Stage 6: the default policy's thresholds, set on held-out training rows.
+
+    python -m training.thresholds --artifact runs/NAME/artifact --model runs/NAME/train --data DIR \\
+        --policy policies/default.yaml --max-fpr 0.01 --write
+
+For each direction the rule on ``noncompliant`` gets the lowest threshold at which at most ``--max-fpr`` of
+the held-out compliant texts reach it; every other category's rule gets a tenth of that share, so that the
+union stays near the bound. Sources count alike, whatever their size. ``--write`` changes the threshold's
+characters in the file and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from guard.classifier.classifier import Classifier, Query, Scored
+from guard.normalize import normalize
+from guard.policy.load import load_policy
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
+from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir
+
+#: Thresholds stay in this range: below, a rule would fire on texts that the model calls compliant.
+_LOWEST, _HIGHEST = 0.5, 0.99
+#: A category's share of the false-alarm budget beside the overall rule's.
+_CATEGORY_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """Scores of compliant texts of one direction: [texts, categories], and a weight each (sum 1)."""
+
+    scores: list[list[float]]
+    weights: list[float]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Command line of this stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifact", type=Path, required=True, help="calibrated artifact")
+    parser.add_argument("--model", type=Path, required=True, help="directory written by training.train")
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--policy", type=Path, required=True)
+    parser.add_argument("--max-fpr", type=float, default=0.01, help="share of compliant texts, 0..1")
+    parser.add_argument("--per-source", type=int, default=300, help="held-out rows of one source at most")
+    parser.add_argument("--write", action="store_true", help="change the policy file")
+    args = parser.parse_args(argv)
+    heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
+    rows = [r for path in args.data for r in read_parquet_dir(path) if r.id in heldout]
+    compliant = [r for r in rows if r.label == COMPLIANT and r.about_all]
+    classifier = Classifier.load(args.artifact)
+    text = args.policy.read_text(encoding="utf-8")
+    for direction in Direction:
+        found = compliant_scores(classifier, compliant, direction, args.per_source)
+        for rule in load_policy(args.policy).rules:
+            if rule.direction is not direction or rule.category not in CATEGORIES:
+                continue
+            share = args.max_fpr * (1.0 if rule.category == NONCOMPLIANT else _CATEGORY_SHARE)
+            value = threshold(found, CATEGORIES.index(rule.category), share)
+            print(f"{rule.id}: {rule.threshold} -> {value}")
+            text = replace_threshold(text, rule.id, value)
+    if args.write:
+        args.policy.write_text(text, encoding="utf-8")
+
+
+def compliant_scores(classifier: Classifier, rows: Sequence[Row], direction: Direction, per_source: int) -> Weighted:
+    """Calibrated scores of the compliant rows that stand for a direction; every source weighs the same."""
+    chosen: dict[str, list[Row]] = {}
+    for row in rows:
+        members = chosen.setdefault(row.source, [])
+        if direction in directions_of(row, training=True) and len(members) < per_source:
+            members.append(row)
+    out = Weighted([], [])
+    filled = [members for members in chosen.values() if members]
+    for members in filled:
+        queries = [
+            Query(normalize(r.text).text, direction, tuple(Turn(t.role, normalize(t.text).text) for t in r.context))
+            for r in members
+        ]
+        for result in classifier.score_batch(queries):
+            if isinstance(result, Scored):
+                out.scores.append([result.scores[c] for c in CATEGORIES])
+                out.weights.append(1 / len(filled) / len(members))
+    return out
+
+
+def threshold(found: Weighted, column: int, share: float) -> float:
+    """Lowest threshold, in steps of 0.01, that at most ``share`` of the weighted texts reach."""
+    if not found.scores:
+        return _HIGHEST
+    scores = np.array([row[column] for row in found.scores])
+    weights = np.array(found.weights)
+    order = np.argsort(-scores)
+    reached = np.cumsum(weights[order])
+    inside = int(np.searchsorted(reached, share, side="right"))
+    # The first text that is too many must stay below the threshold.
+    limit = float(scores[order[inside]]) if inside < len(order) else 0.0
+    return min(_HIGHEST, max(_LOWEST, math.floor(limit * 100) / 100 + 0.01))
+
+
+def replace_threshold(text: str, rule_id: str, value: float) -> str:
+    """The policy text with one rule's threshold changed.
+
+    Raises:
+        SystemExit: The rule is not written as ``{id: ID, ..., threshold: NUMBER`` on one line.
+    """
+    pattern = re.compile(rf"(\{{id: {re.escape(rule_id)},[^\n]*?threshold: )[0-9.]+")
+    changed, count = pattern.subn(lambda match: f"{match[1]}{value:.2f}", text)
+    if count != 1:
+        raise SystemExit(f"rule {rule_id}: no `{{id: {rule_id}, ... threshold: N` on one line (write the rule so)")
+    return changed
+
+
+if __name__ == "__main__":
+    main()
