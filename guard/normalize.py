@@ -28,6 +28,7 @@ _COMPOSING_STARTERS = (
     frozenset(
         "\u09be\u09d7\u0b3e\u0b56\u0b57\u0bbe\u0bd7\u0cc2\u0cd5\u0cd6\u0d3e\u0d57\u0dcf\u0ddf\u0fb5\u0fb7\u102e\u1b35"
         "\U00011127\U0001133e\U00011357\U000114b0\U000114ba\U000114bd\U000115af\U00011930"
+        "\U000113b8\U000113bb\U000113c2\U000113c9\U0001611e\U0001611f\U00016120\U00016129\U00016d67"
     )
     | frozenset(map(chr, range(0x1161, 0x1176)))
     | frozenset(map(chr, range(0x11A8, 0x11C3)))
@@ -40,6 +41,12 @@ _INVISIBLE = (
     | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 )
 _KEPT_CONTROLS = frozenset("\t\n\r")
+
+# Sorting a run of combining marks costs the square of its length. No script puts more than a few on a letter;
+# a longer run is cut as the Stream-Safe Text Format does (UAX #15, section 13), without its CGJ.
+_LONGEST_RUN = 31
+# The quick check of a short text is cheap even if all of it is marks.
+_QUICK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def normalize(text: str) -> Normalized:
     """
     if text.isascii() and text.isprintable():
         return Normalized(text, len(text))
-    if unicodedata.is_normalized("NFKC", text) and not any(map(_is_removed, text)):
+    if len(text) <= _QUICK and unicodedata.is_normalized("NFKC", text) and not any(map(_is_removed, text)):
         return Normalized(_simplify(text), len(text))
     pieces: list[str] = []
     starts = array("I")
@@ -111,7 +118,7 @@ def _segments(text: str) -> list[tuple[int, int, str]]:
     for i, char in enumerate(text):
         if _is_removed(char):
             continue
-        if current and not _starts_segment(char):
+        if current and len(current) < _LONGEST_RUN and not _starts_segment(char):
             current += char
             end = i + 1
             continue
