@@ -19,6 +19,7 @@ Found:
     - 0044 is for Britain: [0044 20 7946 0958]
     - my number is [415-555-2671].
     - phone [415 555 2671]
+    - Tel. : [+ 44-20-7946-0958]
 
 Not found:
     - 订单号 13812345678 已发货
@@ -63,7 +64,7 @@ _S = r"[ .\-\u2010\u2013]"
 _LEFT = r"(?<![0-9+])(?<![0-9][.\-])"
 _RIGHT = r"(?![0-9A-Za-z]|\.[0-9])"
 
-_PLUS = re.compile(rf"{_LEFT}(?:\+|00)[0-9](?:[ .()\-\u2010\u2013]{{0,2}}[0-9]){{6,14}}")
+_PLUS = re.compile(rf"{_LEFT}(?:\+ ?|00)[0-9](?:[ .()\-\u2010\u2013]{{0,2}}[0-9]){{6,14}}")
 _MOBILE = re.compile(rf"{_LEFT}(?:\(?(?:86|0086)\)?{_S}?)?1[3-9][0-9]{_S}?[0-9]{{4}}{_S}?[0-9]{{4}}{_RIGHT}")
 _LANDLINE = re.compile(rf"{_LEFT}(\(0[0-9]{{2,3}}\) ?|0[0-9]{{2,3}}{_S}?)[2-9][0-9]{{2,3}}{_S}?[0-9]{{4}}{_RIGHT}")
 _AMERICAN = re.compile(
@@ -111,7 +112,7 @@ def _international(text: str, match: re.Match[str]) -> Match | None:
     while sum(map(str.isdigit, candidate)) >= 8:
         end = match.start() + len(candidate)
         whole = end == len(text) or not (text[end].isascii() and text[end].isalnum())
-        number = "+" + candidate.removeprefix("+").removeprefix("00")
+        number = "+" + candidate.removeprefix("+").lstrip().removeprefix("00")
         if whole and _assigned(number, None):
             return Match(match.start(), end, _INTERNATIONAL)
         shorter = re.sub(r"[^0-9]*[0-9]+$", "", candidate)
