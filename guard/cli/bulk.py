@@ -1,0 +1,253 @@
+"""``guard screen --input``: a file of rows to a file of records, in order, in bounded memory, resumable.
+
+Rows are taken in windows, a few of which are in flight at once; records are written in the order of their
+rows. A row that cannot be screened is named on standard error and left out; everything else is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from guard.cli.connect import Screener
+from guard.cli.done import Done, IdSet, read_done
+from guard.cli.input_row import InputRow, RowParser, parse_map
+from guard.cli.output import complain, say
+from guard.cli.progress import RowProgress
+from guard.cli.rows import STANDARD_STREAM, RawRow, open_rows
+from guard.errors import GuardError, InvalidInput
+from guard.records import Record
+from guard.types import Action, Content, Decision, Info
+
+_WINDOW_ROWS = 64
+_WINDOW_BYTES = 1024 * 1024
+#: Rows of a window that need no screening are nearly free.
+_WINDOW_STEPS = 1024
+#: Upper bounds on what a message adds to the strings of a content, and to each of its turns and tags.
+_CONTENT_FRAMING = 64
+_PART_FRAMING = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOptions:
+    """What ``guard screen --input`` was asked to do.
+
+    Attributes:
+        input: The file of rows, or ``-``.
+        output: The file of records, or ``-``.
+        columns: ``COLUMN=FIELD`` pairs.
+        direction: The direction of rows that have none.
+        policy: Name of the policy that decides; empty for the default.
+        keep_text: Whether records carry the texts.
+        jobs: Windows in flight at once.
+    """
+
+    input: Path
+    output: Path
+    columns: Sequence[str]
+    direction: str
+    policy: str
+    keep_text: bool
+    jobs: int
+
+
+@dataclass(slots=True)
+class BulkCounts:
+    """What became of the rows."""
+
+    actions: dict[Action, int] = field(default_factory=lambda: dict.fromkeys(Action, 0))
+    bad: int = 0
+    skipped: int = 0
+    degraded: int = 0
+
+    @property
+    def written(self) -> int:
+        """Records written by this run."""
+        return sum(self.actions.values())
+
+    @property
+    def not_allowed(self) -> int:
+        """Texts that must not be passed on as they are."""
+        return self.written - self.actions[Action.ALLOW]
+
+    def __str__(self) -> str:
+        parts = [f"{self.written} screened", *(f"{n} {action.value}" for action, n in self.actions.items())]
+        parts += [f"{self.bad} bad"] * (self.bad > 0) + [f"{self.skipped} done before"] * (self.skipped > 0)
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A row on its way: to be screened, or broken, or with neither because it was done before."""
+
+    number: int
+    position: int
+    row: InputRow | None = None
+    error: InvalidInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    step: _Step
+    result: Decision | GuardError | None
+
+
+def screen_file(screener: Screener, options: BulkOptions) -> BulkCounts:
+    """Screen a file of rows.
+
+    Args:
+        screener: Decides; may be asked from several threads at once.
+        options: What to do.
+
+    Returns:
+        How many rows came to what.
+
+    Raises:
+        InvalidInput: The files or the column map cannot be used; bad rows are counted, not raised.
+        GuardError: The screener failed as a whole; what was written stays, and a second run goes on from there.
+    """
+    _check_paths(options)
+    info = screener.info()
+    _check_policy(options.policy, info)
+    max_bytes = info.limits.max_message_bytes
+    file = open_rows(options.input)
+    columns = parse_map(options.columns, file.columns)
+    parser = RowParser(file, columns, direction=options.direction, policy=options.policy)
+    counts = BulkCounts()
+    with ExitStack() as stack:
+        done, output = _open_output(options.output, stack)
+        progress = stack.enter_context(RowProgress(file.total))
+        steps = _steps(file.rows, parser, done.ids, max_bytes)
+        for window in _in_order(screener, _windows(steps, min(max_bytes, _WINDOW_BYTES)), options.jobs):
+            for decided in window:
+                _settle(decided, file.name, counts, output, options.keep_text)
+            output.flush()
+            progress.update(len(window), window[-1].step.position)
+    for column in parser.unseen:
+        say(f"--map: no row has the column {column!r}")
+    if counts.degraded:
+        say(f"{counts.degraded} texts could not be scored; their policy's on_error decided")
+    return counts
+
+
+def _check_paths(options: BulkOptions) -> None:
+    if options.output == STANDARD_STREAM or options.input == STANDARD_STREAM:
+        return
+    if options.output.exists() and options.input.exists() and options.output.samefile(options.input):
+        raise InvalidInput.of("--output", "is the input file", "give another file")
+
+
+def _check_policy(name: str, info: Info) -> None:
+    known = [policy.name for policy in info.policies]
+    if name and name not in known:
+        raise InvalidInput.of("policy", f"no policy {name!r}", f"one of {', '.join(known)}")
+
+
+def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
+    """Open for appending, a torn last line cut off; standard output has nothing done before."""
+    if path == STANDARD_STREAM:
+        return Done(IdSet(), 0), sys.stdout.buffer
+    done = read_done(path)
+    output = stack.enter_context(path.open("ab"))
+    if output.tell() > done.whole:
+        output.truncate(done.whole)
+        say(f"{path}: its last line was torn; cut off, to be screened again")
+    return done, output
+
+
+def _steps(rows: Iterable[RawRow], parser: RowParser, done: IdSet, max_bytes: int) -> Iterator[_Step]:
+    """Parse rows; ids that are done are passed over, ids that came before are broken."""
+    seen = IdSet()
+    for raw in rows:
+        try:
+            row = parser.parse(raw)
+            if not seen.add(row.id):
+                raise InvalidInput.of("id", f"duplicate {row.id!r}", "give every row an id of its own")
+            _check_size(row.content, max_bytes)
+        except InvalidInput as error:
+            yield _Step(raw.number, raw.position, error=error)
+        else:
+            yield _Step(raw.number, raw.position, row=None if row.id in done else row)
+
+
+def _check_size(content: Content, max_bytes: int) -> None:
+    """Refuse a row that no message can carry, which would fail its whole window."""
+    size = _message_bytes(content)
+    if size > max_bytes:
+        reason = f"{size} bytes with its context and tags, the limit is {max_bytes}"
+        raise InvalidInput.of("text", reason, "split the text")
+
+
+def _windows(steps: Iterable[_Step], max_bytes: int) -> Iterator[list[_Step]]:
+    """Windows of bounded size; rows that need no screening travel in order with the others."""
+    window: list[_Step] = []
+    rows = filled = 0
+    for step in steps:
+        size = 0 if step.row is None else _message_bytes(step.row.content)
+        if rows == _WINDOW_ROWS or filled + size > max_bytes or len(window) == _WINDOW_STEPS:
+            yield window
+            window, rows, filled = [], 0, 0
+        window.append(step)
+        rows += step.row is not None
+        filled += size
+    if window:
+        yield window
+
+
+def _message_bytes(content: Content) -> int:
+    """Upper bound on what the content takes in a message."""
+    parts = [turn.text for turn in content.context]
+    parts += [string for tag in content.tags.items() for string in tag]
+    strings = (content.text, content.policy, content.request_id, *parts)
+    return _CONTENT_FRAMING + _PART_FRAMING * len(parts) + sum(len(string.encode()) for string in strings)
+
+
+def _in_order(screener: Screener, windows: Iterable[list[_Step]], jobs: int) -> Iterator[list[_Decided]]:
+    """Decide windows, at most ``jobs`` at once and one more waiting, and give them back in their order."""
+    waiting: deque[Future[list[_Decided]]] = deque()
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="screen")
+    try:
+        for window in windows:
+            waiting.append(pool.submit(_decide, screener, window))
+            if len(waiting) > jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decide(screener: Screener, window: list[_Step]) -> list[_Decided]:
+    contents = [step.row.content for step in window if step.row is not None]
+    results = iter(screener.screen_batch(contents) if contents else ())
+    return [_Decided(step, next(results) if step.row is not None else None) for step in window]
+
+
+def _settle(decided: _Decided, file: str, counts: BulkCounts, output: IO[bytes], keep_text: bool) -> None:
+    """Write a row's record or name its fault.
+
+    Raises:
+        GuardError: The row failed for another reason than its content; it may succeed in a second run.
+    """
+    step, result = decided.step, decided.result
+    error = step.error if step.error is not None else result if isinstance(result, InvalidInput) else None
+    if error is not None:
+        counts.bad += 1
+        complain(f"{file}:{step.number}: {error}")
+    elif isinstance(result, GuardError):
+        raise result
+    elif step.row is None or result is None:
+        counts.skipped += 1
+    else:
+        record = Record.of(
+            step.row.content, result, id=step.row.id, keep_text=keep_text, annotation=step.row.annotation
+        )
+        output.write(record.to_json().encode() + b"\n")
+        counts.actions[result.action] += 1
+        counts.degraded += result.degraded

@@ -1,0 +1,67 @@
+"""What a command asks: a guard in this process, or a sidecar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from guard.errors import GuardError, InvalidInput
+from guard.types import Content, Decision, Info
+
+
+class Screener(Protocol):
+    """The part of the SDK that the commands use; both of its clients have it. May be shared between threads."""
+
+    def screen_batch(self, contents: Sequence[Content], /) -> Sequence[Decision | GuardError]:
+        """One decision or error per content, in order."""
+        ...
+
+    def info(self) -> Info:
+        """What is loaded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open screener and the name of the policy that it is to decide with; empty for its default."""
+
+    screener: Screener
+    policy: str
+
+
+@contextmanager
+def connect(
+    model: Path | None, policy: str | None, server: str | None, *, timeout: float = 30.0
+) -> Iterator[Connection]:
+    """Open what the options ask for.
+
+    Args:
+        model: ``--model``.
+        policy: ``--policy``: a file or a shipped name in process, a name at a server.
+        server: ``--server``; None for a guard in this process.
+        timeout: Seconds that a call to the server may take.
+
+    Raises:
+        InvalidInput: Options that exclude each other, or a policy that there is not.
+        PolicyError: The policy has mistakes.
+        ArtifactError: The model cannot be used.
+    """
+    # Imported here: a command that needs neither model nor server starts without their weight.
+    if server is None:
+        from guard.sdk.local import Guard
+
+        with Guard(model=model, policy=policy) as guard:
+            yield Connection(guard, "")
+        return
+    if model is not None:
+        raise InvalidInput.of("--model", "a server has its own model", "leave out --model or --server")
+    if policy is not None and Path(policy).suffix in {".yaml", ".yml"}:
+        cure = f"give the name of one of its policies; `guard info --server {server}` lists them"
+        raise InvalidInput.of("--policy", "a server decides with its own policies", cure)
+    from guard.sdk.client import GuardClient
+
+    with GuardClient(server, timeout=timeout) as client:
+        yield Connection(client, policy or "")

@@ -1,0 +1,95 @@
+"""The command ``guard``: its commands, and what an error becomes at its end.
+
+Exit codes everywhere: 0 fine, 1 a finding or an unmet condition, 2 bad usage or input, 3 unavailable.
+An error is a plain line on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from guard.cli.demo import demo
+from guard.cli.info import info
+from guard.cli.output import complain, error_lines, need_command, say, write_line
+from guard.cli.policy import policy
+from guard.cli.screen import screen
+from guard.cli.serve import serve
+from guard.errors import ArtifactError, GuardError, InvalidInput, PolicyError, Unauthenticated
+from guard.version import __version__
+
+_BAD_INPUT = 2
+_UNAVAILABLE = 3
+_INTERRUPTED = 130
+#: Errors that the caller can mend; all others are a guard that is not to be had.
+_INPUT_ERRORS = (InvalidInput, PolicyError, ArtifactError, Unauthenticated)
+
+app = typer.Typer(
+    name="guard",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(serve)
+app.command()(screen)
+app.command()(info)
+app.command()(demo)
+app.add_typer(policy, name="policy")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        write_line(f"guard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Content compliance beside an LLM service: screens prompts and outputs, decides by policy."""
+    need_command(context)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: What follows ``guard``.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = typer.main.get_command(app).main(args=list(arguments), prog_name="guard", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        say(f"{error.format_message()} (see {context.command_path if context else 'guard'} --help)")
+        return _BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except GuardError as error:
+        for line in error_lines(error):
+            complain(line)
+        return _BAD_INPUT if isinstance(error, _INPUT_ERRORS) else _UNAVAILABLE
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing more can be said, nor flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNAVAILABLE
+    except OSError as error:
+        say(f"{error.filename or 'output'}: {error.strerror or 'failed'} (check the path and its permissions)")
+        return _BAD_INPUT
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""Rows of a file, one at a time: JSON Lines, CSV, or Parquet with the extra ``bulk``.
+
+Reading never stops at a bad row: what cannot be read comes out as a row with its error, because one broken
+line among a million must not cost the others. Nothing is read ahead beyond a buffer, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from guard.errors import InvalidInput
+
+#: Stands for standard input or output in place of a path.
+STANDARD_STREAM = Path("-")
+
+_BOM = b"\xef\xbb\xbf"
+# A cell may hold a long document; the module's own limit is 128 KiB.
+_MAX_CELL = 2**31 - 1
+_PARQUET_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as it stands in its file.
+
+    Attributes:
+        number: The line of the file where it begins, or the row of a Parquet file; from 1.
+        position: How far into the file its end is, in the unit of :attr:`RowFile.total`.
+        values: Its columns by the file's names; empty if it could not be read.
+        error: Why it could not be read.
+    """
+
+    number: int
+    position: int
+    values: Mapping[str, object] = field(default_factory=dict)
+    error: InvalidInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """An opened file of rows.
+
+    Attributes:
+        name: As messages name it.
+        total: Bytes or rows in all; 0 if unknown.
+        columns: The columns, where the format has a header.
+        cells: True if every value is a string, as in CSV, so that lists and objects stand in them as JSON.
+        rows: The rows, to be taken once.
+    """
+
+    name: str
+    total: int
+    columns: tuple[str, ...] | None
+    cells: bool
+    rows: Iterator[RawRow]
+
+
+def open_rows(path: Path) -> RowFile:
+    """Open a file of rows; its suffix says the format, and ``-`` is JSON Lines on standard input.
+
+    Raises:
+        InvalidInput: No such file, an unknown suffix, or a Parquet file without pyarrow installed.
+    """
+    if path == STANDARD_STREAM:
+        return RowFile("<stdin>", 0, None, False, _json_lines(sys.stdin.buffer))
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(_READERS)
+        raise InvalidInput.of("--input", f"unknown kind of file {path.name!r}", f"name it with one of {known}")
+    if not path.is_file():
+        raise InvalidInput.of("--input", f"no file {str(path)!r}", "give the path of a file")
+    return reader(path)
+
+
+def _open_json_lines(path: Path) -> RowFile:
+    return RowFile(str(path), path.stat().st_size, None, False, _json_lines(path.open("rb")))
+
+
+def _json_lines(stream: IO[bytes]) -> Iterator[RawRow]:
+    position = 0
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            position += len(line)
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            if not line.isspace():
+                yield _json_row(number, position, line)
+
+
+def _json_row(number: int, position: int, line: bytes) -> RawRow:
+    try:
+        value = json.loads(line.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        reason = f"invalid UTF-8 at byte {error.start}"
+        return RawRow(number, position, error=InvalidInput.of("row", reason, "save the file as UTF-8"))
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} at column {error.colno}"
+        return RawRow(number, position, error=InvalidInput.of("row", reason, "one JSON object a line"))
+    except (ValueError, RecursionError) as error:
+        reason = f"not JSON: {error if isinstance(error, _Constant) else 'beyond what can be read'}"
+        return RawRow(number, position, error=InvalidInput.of("row", reason, "one JSON object a line"))
+    if not isinstance(value, dict):
+        return RawRow(number, position, error=InvalidInput.of("row", "not a JSON object", "one JSON object a line"))
+    return RawRow(number, position, value)
+
+
+class _Constant(ValueError):
+    """NaN or an infinity, which Python's reader takes and JSON does not have."""
+
+
+def _refuse_constant(name: str) -> object:
+    raise _Constant(f"{name} is no JSON value")
+
+
+def _open_csv(path: Path) -> RowFile:
+    csv.field_size_limit(_MAX_CELL)
+    # Bytes that are not UTF-8 become lone surrogates, so that the row fails alone when its text is checked.
+    stream = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    reader = csv.reader(stream, strict=True)
+    try:
+        header = next(reader)
+    except (StopIteration, csv.Error):
+        stream.close()
+        raise InvalidInput.of("--input", f"{path}: no header", "name the columns in the first line") from None
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        stream.close()
+        raise InvalidInput.of("--input", f"{path}: two columns named {doubled[0]!r}", "give every column its own name")
+    return RowFile(str(path), path.stat().st_size, tuple(header), True, _csv_rows(stream, reader, header))
+
+
+def _csv_rows(stream: IO[str], reader: Any, header: list[str]) -> Iterator[RawRow]:
+    buffer = getattr(stream, "buffer")  # noqa: B009 - text files have it; typing.IO does not say so
+    with stream:
+        while True:
+            number = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                wrong = InvalidInput.of("row", f"not CSV: {error}", "quote cells as RFC 4180 says")
+                yield RawRow(number, buffer.tell(), error=wrong)
+                continue
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                reason = f"{len(cells)} cells, the header has {len(header)}"
+                wrong = InvalidInput.of("row", reason, "quote cells that hold a comma or a line end")
+                yield RawRow(number, buffer.tell(), error=wrong)
+                continue
+            yield RawRow(number, buffer.tell(), dict(zip(header, cells, strict=True)))
+
+
+def _open_parquet(path: Path) -> RowFile:
+    try:
+        # Imported by name: an extra brings it, and only here is it needed.
+        parquet = importlib.import_module("pyarrow.parquet")
+        invalid = importlib.import_module("pyarrow").ArrowInvalid
+    except ImportError:
+        cure = "pip install 'guard-sidecar[bulk]', or give JSON Lines or CSV"
+        raise InvalidInput.of("--input", "Parquet needs the extra 'bulk', which is not installed", cure) from None
+    try:
+        file = parquet.ParquetFile(path)
+    except invalid:
+        raise InvalidInput.of("--input", f"{path}: not a Parquet file", "write it again") from None
+    columns = tuple(file.schema_arrow.names)
+    return RowFile(str(path), file.metadata.num_rows, columns, False, _parquet_rows(file))
+
+
+def _parquet_rows(file: Any) -> Iterator[RawRow]:
+    number = 0
+    with file:
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+            for values in batch.to_pylist():
+                number += 1
+                yield RawRow(number, number, {name: _plain(value) for name, value in values.items()})
+
+
+def _plain(value: object) -> object:
+    """A Parquet value as JSON has it: maps become objects, times and decimals become text, NaN null."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):
+            return {str(key): _plain(item) for key, item in value}
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+_READERS: dict[str, Callable[[Path], RowFile]] = {
+    ".jsonl": _open_json_lines,
+    ".ndjson": _open_json_lines,
+    ".csv": _open_csv,
+    ".parquet": _open_parquet,
+}

@@ -1,0 +1,76 @@
+"""``guard serve``: the sidecar. Every option is also an environment variable ``GUARD_<NAME>``; options win."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT|unix:PATH",
+            help="Where to listen; may be repeated. Port 0 takes a free one.  [GUARD_LISTEN, separated by commas]",
+            show_default="127.0.0.1:50061",
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="A policy file, or a directory of them.  [GUARD_POLICY]"),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="An artifact directory instead of the bundled model.  [GUARD_MODEL]"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Texts screened at once.  [GUARD_WORKERS]", show_default="one a core")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads inside one operator of the model.  [GUARD_THREADS]", show_default="1")
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Limit on the tokens of one text.  [GUARD_MAX_TOKENS]", show_default="the model's"),
+    ] = None,
+    max_message_bytes: Annotated[
+        int | None,
+        typer.Option(help="Most bytes of one request.  [GUARD_MAX_MESSAGE_BYTES]", show_default="4194304"),
+    ] = None,
+    grace: Annotated[
+        float | None,
+        typer.Option(help="Seconds that requests in flight may take after SIGTERM.  [GUARD_GRACE]", show_default="10"),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(help="debug, info, warning or error.  [GUARD_LOG_LEVEL]", show_default="info"),
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="text or json, one line an event.  [GUARD_LOG_FORMAT]", show_default="text")
+    ] = None,
+) -> None:
+    """Serve the guard over gRPC until SIGTERM.
+
+    Health and reflection come with it. As soon as it answers it prints `guard ready on ADDRESS`,
+    one line an address.
+    """
+    # Imported here: the other commands start without the server's weight.
+    from guard.server.app import serve as run_server
+    from guard.server.settings import Settings
+
+    run_server(
+        Settings.load(
+            listen=tuple(listen or ()),
+            policy=policy,
+            model=model,
+            workers=workers,
+            threads=threads,
+            max_tokens=max_tokens,
+            max_message_bytes=max_message_bytes,
+            grace=grace,
+            log_level=log_level,
+            log_format=log_format,
+        )
+    )
