@@ -27,6 +27,7 @@ from transformers import AutoTokenizer
 
 from guard.classifier.artifact import TokenLimits
 from guard.classifier.chunker import Chunker
+from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
 from guard.types import Direction
 from training.batches import collate
@@ -78,7 +79,9 @@ def read_pairs(path: Path, tokenizer: Tokenizer, per_source: int, max_tokens: in
     """Unrestricted pairs, at most ``per_source`` of each source, without over-long ones."""
     rows = pq.read_table(path).to_pylist()
     np.random.default_rng(seed).shuffle(rows)
-    chunker = Chunker(tokenizer, TokenLimits(chunk=max_tokens, overlap=0, context=0))
+    chunker = Chunker(
+        WordPiece.parse(tokenizer.to_str(), "tokenizer"), TokenLimits(chunk=max_tokens, overlap=0, context=0)
+    )
     taken: dict[str, int] = {}
     pairs: list[Pair] = []
     for row in rows:

@@ -25,6 +25,7 @@ from transformers import AutoTokenizer
 
 from guard.classifier.artifact import TokenLimits
 from guard.classifier.chunker import OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
+from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
 from training.batches import collate
@@ -59,13 +60,13 @@ def main(argv: list[str] | None = None) -> None:
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
     tokenizer, encoder = load_backbone(args.backbone)
     limits = TokenLimits(chunk=args.max_tokens, overlap=16, context=args.context_tokens)
-    examples = encode(mixture.train, Chunker(tokenizer, limits), args.seed)
+    chunker = Chunker(WordPiece.parse(tokenizer.to_str(), args.backbone), limits)
+    examples = encode(mixture.train, chunker, args.seed)
     run.log("tokenised")
     hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
     network = GuardNetwork(encoder, hidden, len(CATEGORIES)).to(device())
     loss = fit(network, examples, args, run)
     save_network(network, args.output)
-    tokenizer.encode_special_tokens = False
     tokenizer.save(str(args.output / "tokenizer.json"))
     run.finish({"rows": len(mixture.train), "heldout": len(mixture.heldout), "loss": round(loss, 4)})
     Checkpoint(args.output / "checkpoint.pt").clear()

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from guard.classifier.artifact import TokenLimits
+from guard.classifier.wordpiece import WordPiece
 from guard.errors import ArtifactError
 from guard.types import Direction, Role, Turn
 
@@ -46,16 +45,12 @@ class Chunk:
 class Chunker:
     """Tokenises and cuts. Immutable after construction and safe to share between threads."""
 
-    def __init__(self, tokenizer: Tokenizer, limits: TokenLimits) -> None:
+    def __init__(self, tokenizer: WordPiece, limits: TokenLimits) -> None:
         """Take a tokenizer whose vocabulary has the template's tokens.
 
         Raises:
             ArtifactError: If one of them is missing.
         """
-        # Text that spells "[SEP]" must stay text: otherwise a user could write the template's own tokens.
-        tokenizer.encode_special_tokens = True
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._tokenizer = tokenizer
         self.limits = limits
         found = {token: tokenizer.token_to_id(token) for token in _SPECIAL}
@@ -72,11 +67,7 @@ class Chunker:
         Raises:
             ArtifactError: The file is not a tokenizer.
         """
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception for a malformed file
-            raise ArtifactError(f"{path}: not a tokenizer: {error} (export the model again)") from None
-        return cls(tokenizer, limits)
+        return cls(WordPiece.from_file(path), limits)
 
     def chunks(self, text: str, direction: Direction, context: Sequence[Turn] = ()) -> list[Chunk]:
         """The token sequences that together cover a normalised text.
@@ -89,7 +80,7 @@ class Chunker:
         Returns:
             At least one chunk, in order; neighbours share ``limits.overlap`` text tokens.
         """
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding = self._tokenizer.encode(text)
         ids, offsets = encoding.ids, encoding.offsets
         tail = self._context_ids(context)
         lead = self._prompt if direction is Direction.PROMPT else self._output
@@ -115,7 +106,7 @@ class Chunker:
 
     def count(self, text: str) -> int:
         """Number of model tokens of a normalised text, without the template's."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(text).ids)
 
     def _context_ids(self, context: Sequence[Turn]) -> tuple[int, ...]:
         """The newest turns that fit into ``limits.context`` tokens, then ``[SEP]``; empty without context.
@@ -127,7 +118,7 @@ class Chunker:
         for turn in reversed(context):
             if left < 2:
                 break
-            ids = self._tokenizer.encode(turn.text, add_special_tokens=False).ids
+            ids = self._tokenizer.encode(turn.text).ids
             room = left - 1
             if len(ids) > room:
                 half = room // 2

@@ -93,16 +93,31 @@ class WordPiece:
         """Read ``tokenizer.json``.
 
         Raises:
-            ArtifactError: The file is not JSON, or describes another kind of tokenizer.
+            ArtifactError: The file is missing, not JSON, or describes another kind of tokenizer.
         """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path}: not readable: {error} (export the model again)") from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> WordPiece:
+        """Understand the contents of a ``tokenizer.json``; ``name`` stands in the errors.
+
+        Raises:
+            ArtifactError: Not JSON, or another kind of tokenizer.
+        """
+        try:
+            raw = json.loads(text)
             model, normalizer = raw["model"], raw["normalizer"]
             kinds = (model["type"], normalizer["type"], raw["pre_tokenizer"]["type"])
             if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
-                raise ArtifactError(f"{path}: a tokenizer of type {'/'.join(kinds)} (export a BERT WordPiece model)")
+                raise ArtifactError(f"{name}: a tokenizer of type {'/'.join(kinds)} (use a BERT-type encoder)")
             if not (normalizer["clean_text"] and normalizer["handle_chinese_chars"]):
-                raise ArtifactError(f"{path}: needs clean_text and handle_chinese_chars (export the model again)")
+                raise ArtifactError(f"{name}: needs clean_text and handle_chinese_chars (use a BERT-type encoder)")
+            if any(not added["special"] for added in raw["added_tokens"]):
+                raise ArtifactError(f"{name}: added tokens must be special ones (put words into the vocabulary)")
             accents = normalizer["strip_accents"]
             return cls(
                 {**model["vocab"], **{added["content"]: added["id"] for added in raw["added_tokens"]}},
@@ -112,8 +127,8 @@ class WordPiece:
                 lowercase=normalizer["lowercase"],
                 strip_accents=normalizer["lowercase"] if accents is None else accents,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: not a tokenizer: {error!r} (export the model again)") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"{name}: not a tokenizer: {error!r} (export the model again)") from None
 
     def token_to_id(self, token: str) -> int | None:
         """The id of a vocabulary entry."""
