@@ -134,9 +134,7 @@ def load_cases(path: Path, policy: Policy) -> tuple[Case, ...]:
     document = read_document(read_bytes(path), str(path))
     known = [rule.id for rule in policy.rules]
     file = validate(document, CaseFile, lambda doc: [*_cross_check(doc), *_unknown_rules(doc, known)])
-    return tuple(
-        _case(entry, document.values[("cases", index)].line) for index, entry in enumerate(file.cases)
-    )
+    return tuple(_case(entry, document.values[("cases", index)].line) for index, entry in enumerate(file.cases))
 
 
 def run_cases(policy: Policy, cases: Sequence[Case], screen: Screen | None, file: str = "") -> Report:
@@ -157,9 +155,7 @@ def _run(policy: Policy, case: Case, screen: Screen | None) -> CaseResult:
     if screen is None:
         return CaseResult(case, skipped=True)
     try:
-        decision = screen(
-            Content(case.text or "", direction=case.direction, context=case.context, policy=policy.name)
-        )
+        decision = screen(Content(case.text or "", direction=case.direction, context=case.context, policy=policy.name))
     except GuardError as error:
         return CaseResult(case, (f"not screened: {error}",))
     if decision.degraded:
