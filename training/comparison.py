@@ -117,9 +117,9 @@ def to_json(table: Table, results: Iterable[Contest], about: Mapping[str, Any]) 
 
 
 _HEAD = (
-    ("side", "lang", "source", "n", "pos")
-    + ("AUROC", "AUPRC", "R@1%", "R@5%", "F1", "FPR", "recall")
-    + ("policy F1", "policy FPR", "policy recall", "baseline")
+    *("side", "lang", "source", "n", "pos"),
+    *("AUROC", "AUPRC", "R@1%", "R@5%", "F1", "FPR", "recall"),
+    *("policy F1", "policy FPR", "policy recall", "baseline"),
 )
 
 

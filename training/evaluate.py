@@ -9,7 +9,8 @@ The texts go through what serves them: normalisation, chunks, the int8 graph, ca
 Recognizers take no part, since a masked phone number says nothing about compliance. Records (scores, no texts)
 are appended to ``records.jsonl``; a second run over the same output skips what is there, and the table is a
 pure function of that file. With --limit-per-source every source weighs the same, so the operating point
-(5 % false alarms over a side and language) is not that of the whole benchmark. Output: ``records.jsonl``, ``table.json``, ``table.md``.
+(5 % false alarms over a side and language) is not that of the whole benchmark.
+Output: ``records.jsonl``, ``table.json``, ``table.md``.
 """
 
 from __future__ import annotations
