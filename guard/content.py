@@ -7,6 +7,7 @@ with the same function, because a server's content comes from elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -62,7 +63,8 @@ def make_content(
     found.extend(violation for violation in violations(content) if violation.field not in named)
     if found:
         raise InvalidInput(found)
-    return content
+    # Only now, so that the indices in the messages are the caller's.
+    return replace(content, context=tuple(turn for turn in content.context if turn.text.strip()))
 
 
 def violations(content: Content) -> list[Violation]:
@@ -138,13 +140,11 @@ def _turns(found: list[Violation], context: object) -> tuple[Turn, ...]:
     if context is None:
         return ()
     if isinstance(context, str):
-        return (Turn(Role.USER, context),) if context.strip() else ()
+        return (Turn(Role.USER, context),)
     if not isinstance(context, Iterable) or isinstance(context, Mapping | bytes):
         found.append(Violation("context", "neither a string nor a list of turns", "a list of {role, text}"))
         return ()
-    turns = [_turn(found, f"context[{index}]", turn) for index, turn in enumerate(context)]
-    # With a mistake in them they stay all, so that the indices in the messages are the caller's.
-    return tuple(turns) if found else tuple(turn for turn in turns if turn.text.strip())
+    return tuple(_turn(found, f"context[{index}]", turn) for index, turn in enumerate(context))
 
 
 def _turn(found: list[Violation], field: str, turn: object) -> Turn:

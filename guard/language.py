@@ -22,6 +22,7 @@ _KANA_HANGUL = re.compile("[\u3041-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7af
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _LETTER = re.compile(r"[^\W\d_]")
+_SPANISH = re.compile("[¿¡]")
 _WORD = re.compile("[a-z\u00df-\u024f']+")
 
 # Function words that are frequent in their language and rare in running English.
@@ -66,7 +67,7 @@ def language_of(text: str) -> str:
 
 
 def _latin_language(sample: str, latin: int) -> str:
-    if len(_ACCENTED.findall(sample)) * 12 > latin:
+    if len(_ACCENTED.findall(sample)) * 12 > latin or _SPANISH.search(sample):
         return OTHER
     words = _WORD.findall(sample.lower())
     foreign = sum(word in _FOREIGN for word in words)
