@@ -244,4 +244,4 @@ def _unknown_rules(document: Document, known: Sequence[str]) -> Iterator[Problem
             if isinstance(rule, str) and rule not in known:
                 cure = did_you_mean(rule, known) or "name a rule of the policy"
                 loc = ("cases", index, "expect", "rules", at)
-                yield document.problem(loc, f"the policy has no rule {rule[:60]}", cure)
+                yield document.problem(loc, f"the policy has no rule {rule}", cure)

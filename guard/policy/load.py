@@ -131,7 +131,7 @@ def _duplicate_ids(document: Document) -> Iterator[Problem]:
             continue
         loc = ("rules", index, "id")
         if name in lines:
-            what = f"rule id {name[:60]} is used twice (first on line {lines[name]})"
+            what = f"rule id {name} is used twice (first on line {lines[name]})"
             yield document.problem(loc, what, "give each rule an id of its own")
         lines.setdefault(name, document.values[loc].line)
 

@@ -46,13 +46,13 @@ def _mistake(what: str, cure: str) -> PydanticCustomError:
 def _legal_category(name: str) -> str:
     if name not in RULE_CATEGORIES:
         cure = did_you_mean(name, RULE_CATEGORIES) or f"one of {', '.join(RULE_CATEGORIES)}"
-        raise _mistake(f"unknown category {name[:60]}", cure)
+        raise _mistake(f"unknown category {name}", cure)
     return name
 
 
 def _legal_version(value: object) -> object:
     if type(value) is not int or value != POLICY_VERSION:
-        what = f"version {str(value)[:20]} is not one that this guard reads"
+        what = f"version {value} is not one that this guard reads"
         raise _mistake(what, f"write version: {POLICY_VERSION}")
     return value
 

@@ -22,6 +22,7 @@ Loc = tuple[str | int, ...]
 
 _MAX_BYTES = 1024 * 1024
 _MAX_NODES = 50_000
+_MAX_SHOWN = 160
 _TAG = "tag:yaml.org,2002:"
 _CURE_SYNTAX = "check indentation, quotes and brackets just before this place"
 
@@ -60,7 +61,7 @@ class Document:
         while loc and loc not in where:
             loc, where = loc[:-1], self.values
         position = where.get(loc, Position(1, 1))
-        return Problem(self.file, position.line, position.column, what, cure)
+        return _problem(self.file, position, what, cure)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -97,7 +98,9 @@ def read_document(data: bytes, file: str) -> Document:
     except UnicodeDecodeError as error:
         return _unreadable(file, data[: error.start].decode("utf-8"), "not valid UTF-8", "save the file as UTF-8")
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.composer.warn_double_anchors = False  # YAML allows them: the latest counts
+        node = yaml.compose(text)
         if node is None:
             return _unreadable(file, "", "the file is empty", "see policies/README.md for what to write")
         builder = _Builder(file)
@@ -110,7 +113,7 @@ def read_document(data: bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = f"not valid YAML: {', '.join(part for part in (error.context, error.problem) if part)}"
-        return Document(file, None, problems=(Problem(file, line, column, what, _CURE_SYNTAX),))
+        return Document(file, None, problems=(_problem(file, Position(line, column), what, _CURE_SYNTAX),))
     except (YAMLError, ValueError) as error:
         return _unreadable(file, "", f"not valid YAML: {str(error).splitlines()[0]}", _CURE_SYNTAX)
     return Document(file, value, builder.values, builder.keys, tuple(builder.problems), frozenset(builder.reported))
@@ -119,7 +122,14 @@ def read_document(data: bytes, file: str) -> Document:
 def _unreadable(file: str, before: str, what: str, cure: str) -> Document:
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
-    return Document(file, None, problems=(Problem(file, line, column, what, cure),))
+    return Document(file, None, problems=(_problem(file, Position(line, column), what, cure),))
+
+
+def _problem(file: str, position: Position, what: str, cure: str) -> Problem:
+    """A problem on one line: what it quotes from the file may hold line ends, or be long."""
+    shown = what if len(what) <= _MAX_SHOWN else what[:_MAX_SHOWN] + "..."
+    printable = "".join(char if char.isprintable() else "?" for char in shown)
+    return Problem(file, position.line, position.column, printable, cure)
 
 
 class _Builder:
@@ -196,7 +206,7 @@ class _Builder:
 
     def _report(self, loc: Loc, position: Position, what: str, cure: str) -> None:
         self.reported.add(loc)
-        self.problems.append(Problem(self.file, position.line, position.column, what, cure))
+        self.problems.append(_problem(self.file, position, what, cure))
 
 
 def _position(node: Node) -> Position:

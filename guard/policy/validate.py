@@ -85,7 +85,7 @@ def _unknown_key(document: Document, model: type[Entry], mistake: Mistake) -> Pr
         what, cure = f"{key} is not implemented yet in this version", "remove it"
     else:
         legal = list(entry.model_fields)
-        what = f"unknown key {key[:60]}"
+        what = f"unknown key {key}"
         cure = did_you_mean(key, legal) or f"known here: {', '.join(legal)}"
     return document.problem(mistake.loc, what, cure, at_key=True)
 

@@ -101,9 +101,17 @@ def test_several_mistakes_come_together() -> None:
     assert [p.line for p in _read("a: 1\na: 2\nb:\nc: !x 1\n").problems] == [2, 3, 4]
 
 
+def test_a_problem_is_one_line_whatever_it_quotes() -> None:
+    """Line ends in a key, or a key of a thousand characters, do not tear the report."""
+    for key in ('"a\\nb\\x1b[31m"', "k" * 1000):
+        problem = str(_only(_read(f"{key}: 1\n{key}: 2\n")))
+        assert problem.isprintable() and len(problem) < 300
+
+
 def test_aliases_stand_for_their_value() -> None:
     """An anchor may be used again."""
     assert _read("a: &x {en: hi}\nb: *x\n").value == {"a": {"en": "hi"}, "b": {"en": "hi"}}
+    assert _read("a: &x 1\nb: &x 2\nc: *x\n").value == {"a": 1, "b": 2, "c": 2}
 
 
 def test_a_small_file_cannot_grow_without_bound() -> None:
