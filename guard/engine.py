@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,15 +24,13 @@ from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.recognizers import detect
 from guard.rewrite import mask
-from guard.types import Action, Content, Decision, Detection, Info, Limits, Timings, Turn
+from guard.types import Action, Content, Decision, Detection, Info, Limits, Span, Timings, Turn
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
 
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
-
-_NOTHING_FIRED = Outcome(Action.BLOCK, (), (), ())
 
 
 class Engine:
@@ -123,7 +121,7 @@ class Engine:
     def _decide(self, subjects: Sequence[_Subject]) -> list[Decision | InvalidInput]:
         findings = self._examine(subjects)
         masked = {
-            index: subject.masked(finding.outcome)
+            index: subject.masked(finding.outcome.spans)
             for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
             if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
         }
@@ -132,19 +130,17 @@ class Engine:
         for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
             if isinstance(finding, InvalidInput):
                 results.append(finding)
-            elif finding is None:
-                results.append(self._undecided(subject))
             elif index in masked:
                 results.append(self._rewritten(subject, finding, masked[index], again[index]))
             else:
-                results.append(self._decided(subject, finding))
+                results.append(self._decision(subject, finding, finding.outcome.action))
         return results
 
-    def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput | None]:
-        """Score and evaluate; None for a text that could not be screened."""
+    def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput]:
+        """Score and evaluate; what could not be screened is found degraded."""
         scores = self._score([subject.query for subject in subjects])
         return [
-            _judge(subject, scored) if isinstance(scored, Scored) else scored
+            scored if isinstance(scored, InvalidInput) else _judge(subject, scored)
             for subject, scored in zip(subjects, scores, strict=True)
         ]
 
@@ -164,38 +160,34 @@ class Engine:
         # One text may have broken the batch: the others must not pay for it.
         return [scored for query in queries for scored in self._score([query])]
 
-    def _decided(self, subject: _Subject, finding: _Finding) -> Decision:
-        action = finding.outcome.action
-        text = subject.content.text
-        if action is not Action.ALLOW:
-            text = message_for(subject.policy, finding.outcome, subject.language)
-        return self._decision(subject, finding, action, text)
-
     def _rewritten(
-        self, subject: _Subject, finding: _Finding, masked: _Subject, second: _Finding | InvalidInput | None
+        self, subject: _Subject, finding: _Finding, masked: _Subject, second: _Finding | InvalidInput
     ) -> Decision:
         """The decision about a masked text, after its own screening.
 
         A masked text that could not be screened (asterisks may be more tokens than the digits were) is
         decided by ``on_error``, as the original would have been; the original itself passes in no case.
         """
-        if not isinstance(second, _Finding):
-            degraded = replace(self._decided(subject, finding), degraded=True)
+        text = masked.content.text
+        if isinstance(second, InvalidInput) or second.degraded:
+            unsure = replace(finding, degraded=True)
             if subject.policy.failure_action is Action.ALLOW:
-                return replace(degraded, output_text=masked.content.text)
-            return replace(degraded, action=Action.BLOCK)
-        merged = replace(finding, timings=_sum(finding.timings, second.timings))
+                return self._decision(subject, unsure, Action.REWRITE, text)
+            return self._decision(subject, unsure, Action.BLOCK)
+        finding = replace(finding, timings=_sum(finding.timings, second.timings))
         if second.outcome.action is Action.ALLOW:
-            return self._decision(subject, merged, Action.REWRITE, masked.content.text)
+            return self._decision(subject, finding, Action.REWRITE, text)
         fired = {rule.id for rule in finding.outcome.rules}
-        outcome = replace(
-            second.outcome,
-            rules=(*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired)),
-        )
+        rules = (*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired))
         message = message_for(subject.policy, second.outcome, subject.language)
-        return self._decision(subject, replace(merged, outcome=outcome), Action.BLOCK, message)
+        uncovered = replace(finding, outcome=replace(second.outcome, rules=rules))
+        return self._decision(subject, uncovered, Action.BLOCK, message)
 
-    def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str) -> Decision:
+    def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str | None = None) -> Decision:
+        """Put a decision together; without a text it is the original or, unless that is allowed, the message."""
+        if text is None:
+            allowed = action is Action.ALLOW
+            text = subject.content.text if allowed else message_for(subject.policy, finding.outcome, subject.language)
         return Decision(
             action=action,
             output_text=text,
@@ -207,29 +199,8 @@ class Engine:
             chunks=finding.scored.chunks,
             tokens=finding.scored.tokens,
             language=subject.language,
+            degraded=finding.degraded,
             timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
-            request_id=subject.content.request_id,
-        )
-
-    def _undecided(self, subject: _Subject) -> Decision:
-        """What ``on_error`` says about a text that could not be screened."""
-        action = subject.policy.failure_action
-        text = subject.content.text
-        if action is not Action.ALLOW:
-            text = message_for(subject.policy, _NOTHING_FIRED, subject.language)
-        return Decision(
-            action=action,
-            output_text=text,
-            rules=(),
-            scores={},
-            detections=(),
-            policy=subject.policy.identity,
-            model=self._classifier.artifact.identity,
-            chunks=0,
-            tokens=0,
-            language=subject.language,
-            degraded=True,
-            timings=Timings(tokenise=subject.prepare_us),
             request_id=subject.content.request_id,
         )
 
@@ -249,31 +220,40 @@ class _Subject:
     def query(self) -> Query:
         return Query(self.normalized.text, self.content.direction, self.context)
 
-    def masked(self, outcome: Outcome) -> _Subject:
-        """The same content with the outcome's spans covered."""
-        text = mask(self.content.text, outcome.spans)
+    def masked(self, spans: Iterable[Span]) -> _Subject:
+        """The same content with the spans covered."""
+        text = mask(self.content.text, spans)
         return replace(self, content=replace(self.content, text=text), normalized=normalize(text))
 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What was found in a text and what its policy makes of it."""
+    """What was found in a text and what its policy makes of it; degraded if the text could not be screened."""
 
     scored: Scored
     detections: tuple[Detection, ...]
     outcome: Outcome
     timings: Timings
+    degraded: bool = False
 
 
-def _judge(subject: _Subject, scored: Scored) -> _Finding | None:
+def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
     began = time.perf_counter_ns()
+    if scored is None:
+        return _unscreened(subject.policy)
     try:
         detections = detect(subject.normalized)
         outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)
-        return None
+        return _unscreened(subject.policy)
     return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)))
+
+
+def _unscreened(policy: Policy) -> _Finding:
+    """What ``on_error`` says about a text that could not be screened."""
+    outcome = Outcome(policy.failure_action, (), (), ())
+    return _Finding(Scored({}, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
 
 
 def _sum(first: Timings, second: Timings) -> Timings:
