@@ -19,6 +19,6 @@ ENV PATH=/opt/guard/bin:$PATH \
 USER 10001:10001
 EXPOSE 50061
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["guard", "info", "--server", "127.0.0.1:50061"]
+    CMD ["python", "-c", "import grpc; from grpc_health.v1 import health_pb2 as m, health_pb2_grpc as s; c = grpc.insecure_channel('127.0.0.1:50061'); assert s.HealthStub(c).Check(m.HealthCheckRequest(), timeout=3).status == 1"]
 ENTRYPOINT ["guard"]
 CMD ["serve"]
