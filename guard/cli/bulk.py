@@ -7,31 +7,22 @@ rows. A row that cannot be screened is named on standard error and left out; eve
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from guard.cli.connect import Screener
 from guard.cli.done import Done, IdSet, read_done
-from guard.cli.input_row import InputRow, RowParser, parse_map
+from guard.cli.input_row import RowParser, parse_map
 from guard.cli.output import complain, say
 from guard.cli.progress import RowProgress
 from guard.cli.rows import STANDARD_STREAM, RawRow, open_rows
+from guard.cli.windows import Decided, Step, decide_in_order, message_bytes, windows
 from guard.errors import GuardError, InvalidInput
 from guard.records import Record
-from guard.types import Action, Content, Decision, Info
-
-_WINDOW_ROWS = 64
-_WINDOW_BYTES = 1024 * 1024
-#: Rows of a window that need no screening are nearly free.
-_WINDOW_STEPS = 1024
-#: Upper bounds on what a message adds to the strings of a content, and to each of its turns and tags.
-_CONTENT_FRAMING = 64
-_PART_FRAMING = 32
+from guard.sdk.protocols import AnyGuard
+from guard.types import Action, Content, Info
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +73,11 @@ class BulkCounts:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A row on its way: to be screened, or broken, or with neither because it was done before."""
-
-    number: int
-    position: int
-    row: InputRow | None = None
-    error: InvalidInput | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    step: _Step
-    result: Decision | GuardError | None
-
-
-def screen_file(screener: Screener, options: BulkOptions) -> BulkCounts:
+def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
     """Screen a file of rows.
 
     Args:
-        screener: Decides; may be asked from several threads at once.
+        guard: Decides; may be asked from several threads at once.
         options: What to do.
 
     Returns:
@@ -110,11 +85,11 @@ def screen_file(screener: Screener, options: BulkOptions) -> BulkCounts:
 
     Raises:
         InvalidInput: The files or the column map cannot be used; bad rows are counted, not raised.
-        GuardError: The screener failed as a whole; what was written stays, and a second run goes on from there.
+        GuardError: The guard failed as a whole; what was written stays, and a second run goes on from there.
     """
     _check_paths(options)
-    info = screener.info()
-    _check_policy(options.policy, info)
+    info = guard.info()
+    decided_by = _decided_by(options.policy, info)
     max_bytes = info.limits.max_message_bytes
     file = open_rows(options.input)
     columns = parse_map(options.columns, file.columns)
@@ -122,9 +97,11 @@ def screen_file(screener: Screener, options: BulkOptions) -> BulkCounts:
     counts = BulkCounts()
     with ExitStack() as stack:
         done, output = _open_output(options.output, stack)
+        if done.decided_by - {decided_by}:
+            say(f"{options.output}: has records of another policy or model than {' and '.join(decided_by)}")
         progress = stack.enter_context(RowProgress(file.total))
         steps = _steps(file.rows, parser, done.ids, max_bytes)
-        for window in _in_order(screener, _windows(steps, min(max_bytes, _WINDOW_BYTES)), options.jobs):
+        for window in decide_in_order(guard, windows(steps, max_bytes), options.jobs):
             for decided in window:
                 _settle(decided, file.name, counts, output, options.keep_text)
             output.flush()
@@ -143,10 +120,13 @@ def _check_paths(options: BulkOptions) -> None:
         raise InvalidInput.of("--output", "is the input file", "give another file")
 
 
-def _check_policy(name: str, info: Info) -> None:
-    known = [policy.name for policy in info.policies]
-    if name and name not in known:
-        raise InvalidInput.of("policy", f"no policy {name!r}", f"one of {', '.join(known)}")
+def _decided_by(name: str, info: Info) -> tuple[str, str]:
+    """The policy and the model that decide, as records name them."""
+    for policy in info.policies:
+        if policy.name == name or (policy.default and not name):
+            return f"{policy.name}@{policy.revision}", f"{info.model.name}@{info.model.revision}"
+    known = ", ".join(policy.name for policy in info.policies)
+    raise InvalidInput.of("policy", f"no policy {name!r}", f"one of {known}")
 
 
 def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
@@ -161,7 +141,7 @@ def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
     return done, output
 
 
-def _steps(rows: Iterable[RawRow], parser: RowParser, done: IdSet, max_bytes: int) -> Iterator[_Step]:
+def _steps(rows: Iterable[RawRow], parser: RowParser, done: IdSet, max_bytes: int) -> Iterator[Step]:
     """Parse rows; ids that are done are passed over, ids that came before are broken."""
     seen = IdSet()
     for raw in rows:
@@ -171,65 +151,20 @@ def _steps(rows: Iterable[RawRow], parser: RowParser, done: IdSet, max_bytes: in
                 raise InvalidInput.of("id", f"duplicate {row.id!r}", "give every row an id of its own")
             _check_size(row.content, max_bytes)
         except InvalidInput as error:
-            yield _Step(raw.number, raw.position, error=error)
+            yield Step(raw.number, raw.position, error=error)
         else:
-            yield _Step(raw.number, raw.position, row=None if row.id in done else row)
+            yield Step(raw.number, raw.position, row=None if row.id in done else row)
 
 
 def _check_size(content: Content, max_bytes: int) -> None:
     """Refuse a row that no message can carry, which would fail its whole window."""
-    size = _message_bytes(content)
+    size = message_bytes(content)
     if size > max_bytes:
         reason = f"{size} bytes with its context and tags, the limit is {max_bytes}"
         raise InvalidInput.of("text", reason, "split the text")
 
 
-def _windows(steps: Iterable[_Step], max_bytes: int) -> Iterator[list[_Step]]:
-    """Windows of bounded size; rows that need no screening travel in order with the others."""
-    window: list[_Step] = []
-    rows = filled = 0
-    for step in steps:
-        size = 0 if step.row is None else _message_bytes(step.row.content)
-        if rows == _WINDOW_ROWS or filled + size > max_bytes or len(window) == _WINDOW_STEPS:
-            yield window
-            window, rows, filled = [], 0, 0
-        window.append(step)
-        rows += step.row is not None
-        filled += size
-    if window:
-        yield window
-
-
-def _message_bytes(content: Content) -> int:
-    """Upper bound on what the content takes in a message."""
-    parts = [turn.text for turn in content.context]
-    parts += [string for tag in content.tags.items() for string in tag]
-    strings = (content.text, content.policy, content.request_id, *parts)
-    return _CONTENT_FRAMING + _PART_FRAMING * len(parts) + sum(len(string.encode()) for string in strings)
-
-
-def _in_order(screener: Screener, windows: Iterable[list[_Step]], jobs: int) -> Iterator[list[_Decided]]:
-    """Decide windows, at most ``jobs`` at once and one more waiting, and give them back in their order."""
-    waiting: deque[Future[list[_Decided]]] = deque()
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="screen")
-    try:
-        for window in windows:
-            waiting.append(pool.submit(_decide, screener, window))
-            if len(waiting) > jobs:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _decide(screener: Screener, window: list[_Step]) -> list[_Decided]:
-    contents = [step.row.content for step in window if step.row is not None]
-    results = iter(screener.screen_batch(contents) if contents else ())
-    return [_Decided(step, next(results) if step.row is not None else None) for step in window]
-
-
-def _settle(decided: _Decided, file: str, counts: BulkCounts, output: IO[bytes], keep_text: bool) -> None:
+def _settle(decided: Decided, file: str, counts: BulkCounts, output: IO[bytes], keep_text: bool) -> None:
     """Write a row's record or name its fault.
 
     Raises:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from guard.errors import GuardError, InvalidInput
-from guard.types import Content, Decision, Info
-
-
-class Screener(Protocol):
-    """The part of the SDK that the commands use; both of its clients have it. May be shared between threads."""
-
-    def screen_batch(self, contents: Sequence[Content], /) -> Sequence[Decision | GuardError]:
-        """One decision or error per content, in order."""
-        ...
-
-    def info(self) -> Info:
-        """What is loaded."""
-        ...
+from guard.errors import InvalidInput
+from guard.sdk.protocols import AnyGuard
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open screener and the name of the policy that it is to decide with; empty for its default."""
+    """An open guard and the name of the policy that it is to decide with; empty for its default."""
 
-    screener: Screener
+    guard: AnyGuard
     policy: str
 
 

@@ -74,10 +74,12 @@ class Done:
     Attributes:
         ids: The ids of its records.
         whole: Bytes of its whole lines: less than the file's size if its last line is torn.
+        decided_by: The policies and models of its records.
     """
 
     ids: IdSet
     whole: int
+    decided_by: frozenset[tuple[str, str]] = frozenset()
 
 
 def read_done(output: Path) -> Done:
@@ -91,6 +93,7 @@ def read_done(output: Path) -> Done:
     """
     ids = IdSet()
     whole = 0
+    decided_by: set[tuple[str, str]] = set()
     if not output.exists():
         return Done(ids, whole)
     if not output.is_file():
@@ -100,20 +103,22 @@ def read_done(output: Path) -> Done:
             torn = not line.endswith(b"\n")
             if torn and (line.startswith(_BEGINNING) or _BEGINNING.startswith(line)):
                 break
-            row_id = _id_of(line)
-            if torn or row_id is None:
+            record = _record(line)
+            if torn or record is None:
                 reason = f"{output}:{number}: not a record of schema {SCHEMA}"
                 raise InvalidInput.of("--output", reason, "give another file; this one was left as it is")
-            ids.add(row_id)
+            ids.add(str(record["id"]))
+            decided_by.add((str(record.get("policy")), str(record.get("model"))))
             whole += len(line)
-    return Done(ids, whole)
+    return Done(ids, whole, frozenset(decided_by))
 
 
-def _id_of(line: bytes) -> str | None:
+def _record(line: bytes) -> dict[str, object] | None:
+    """As much of a record as is needed here; a whole reading would take ten times as long."""
     try:
         value = json.loads(line)
     except ValueError:
         return None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA or not isinstance(value.get("id"), str):
         return None
-    return str(value["id"])
+    return value

@@ -15,7 +15,7 @@ def info(
 ) -> None:
     """Show what is loaded: versions, model, policies, limits."""
     with connect(model, policy, server) as connection:
-        loaded = connection.screener.info()
+        loaded = connection.guard.info()
     if format_ is Format.JSON:
         write_line(info_json(loaded))
     else:

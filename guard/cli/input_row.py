@@ -75,12 +75,12 @@ class RowParser:
 
         Args:
             file: Where the rows come from.
-            columns_by_field: The file's name of each mapped field; a field that is not in it has its own name.
+            columns_by_field: The file's name of each mapped field. A row that lacks that column may still have
+                the field under its own name.
             direction: The direction of rows that have none.
             policy: Name of the policy that decides; empty for the default.
         """
         self._columns = {field: columns_by_field.get(field, field) for field in FIELDS}
-        self._used = frozenset(self._columns.values())
         self._cells = file.cells
         self._direction = direction
         self._policy = policy
@@ -101,15 +101,17 @@ class RowParser:
             raise row.error
         self._unseen.difference_update(row.values)
         found: list[Violation] = []
-        extra = {name: value for name, value in row.values.items() if name not in self._used}
-        given = {field: self._value(row, field) for field in FIELDS}
+        columns = {field: self._column(row, field) for field in FIELDS}
+        used = frozenset(columns.values())
+        extra = {name: value for name, value in row.values.items() if name not in used}
+        given = {field: self._value(row, columns[field], field) for field in FIELDS}
         row_id = _id(found, given["id"], row.number)
         direction = given["direction"] if given["direction"] is not None else self._direction
         if isinstance(direction, str) and direction in DIRECTION_ALIASES:
-            extra[self._columns["direction"]] = direction
+            extra[columns["direction"]] = direction
             direction = DIRECTION_ALIASES[direction]
         if given["label"] == _AMBIGUOUS:
-            extra[self._columns["label"]] = _AMBIGUOUS
+            extra[columns["label"]] = _AMBIGUOUS
             given["label"] = None
         annotation = Annotation(
             _label(found, given["label"]),
@@ -123,9 +125,14 @@ class RowParser:
             raise InvalidInput(found)
         return InputRow(row_id, content, annotation)
 
-    def _value(self, row: RawRow, field: str) -> object:
+    def _column(self, row: RawRow, field: str) -> str:
+        """Where a row has a field: in the mapped column, or else under the field's own name."""
+        column = self._columns[field]
+        return field if row.values.get(column) in (None, "") and field in row.values else column
+
+    def _value(self, row: RawRow, column: str, field: str) -> object:
         """A field's value; None where it is missing, null, or an empty cell (a text stays as it is)."""
-        value = row.values.get(self._columns[field])
+        value = row.values.get(column)
         return None if self._cells and value == "" and field != "text" else value
 
     def _content(self, found: list[Violation], given: Mapping[str, object], direction: object) -> Content | None:

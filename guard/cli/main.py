@@ -6,7 +6,6 @@ An error is a plain line on standard error, never a traceback.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -80,9 +79,8 @@ def run(arguments: Sequence[str]) -> int:
         for line in error_lines(error):
             complain(line)
         return _BAD_INPUT if isinstance(error, _INPUT_ERRORS) else _UNAVAILABLE
-    except BrokenPipeError:
-        # Whoever read the output has gone; nothing more can be said, nor flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # How typer ends where whoever reads the output has gone; its own code would say "a finding".
         return _UNAVAILABLE
     except OSError as error:
         say(f"{error.filename or 'output'}: {error.strerror or 'failed'} (check the path and its permissions)")

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from guard.cli.connect import Screener, connect
+from guard.cli.connect import connect
 from guard.cli.options import ModelOption
 from guard.cli.output import need_command, write_line
 from guard.errors import GuardError
+from guard.sdk.protocols import AnyGuard
 from guard.types import Content, Decision
 
 policy = typer.Typer(help="Test policies.", invoke_without_command=True, rich_markup_mode=None)
@@ -50,16 +51,16 @@ def run_tests(
         report = run_cases(loaded, cases, None, str(case_file))
     else:
         with connect(model, str(policy_file), None) as connection:
-            screener = connection.screener
-            report = run_cases(loaded, cases, lambda content: _screen(screener, content), str(case_file))
+            guard = connection.guard
+            report = run_cases(loaded, cases, lambda content: _screen(guard, content), str(case_file))
     for line in report.lines():
         write_line(line)
     if report.failed:
         raise typer.Exit(1)
 
 
-def _screen(screener: Screener, content: Content) -> Decision:
-    result = screener.screen_batch([content])[0]
+def _screen(guard: AnyGuard, content: Content) -> Decision:
+    result = guard.screen_batch([content])[0]
     if isinstance(result, GuardError):
         raise result
     return result

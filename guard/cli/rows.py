@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,8 +23,8 @@ from guard.errors import InvalidInput
 STANDARD_STREAM = Path("-")
 
 _BOM = b"\xef\xbb\xbf"
-# A cell may hold a long document; the module's own limit is 128 KiB.
-_MAX_CELL = 2**31 - 1
+# Characters of a cell: above any text that is screened, and the end of what a missing quote can swallow.
+_MAX_CELL = 4 * 1024 * 1024
 _PARQUET_ROWS = 256
 
 
@@ -70,7 +71,7 @@ def open_rows(path: Path) -> RowFile:
         InvalidInput: No such file, an unknown suffix, or a Parquet file without pyarrow installed.
     """
     if path == STANDARD_STREAM:
-        return RowFile("<stdin>", 0, None, False, _json_lines(sys.stdin.buffer))
+        return RowFile("<stdin>", 0, None, False, _json_rows(sys.stdin.buffer))
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
@@ -81,18 +82,21 @@ def open_rows(path: Path) -> RowFile:
 
 
 def _open_json_lines(path: Path) -> RowFile:
-    return RowFile(str(path), path.stat().st_size, None, False, _json_lines(path.open("rb")))
+    return RowFile(str(path), path.stat().st_size, None, False, _json_file_rows(path))
 
 
-def _json_lines(stream: IO[bytes]) -> Iterator[RawRow]:
+def _json_file_rows(path: Path) -> Iterator[RawRow]:
+    with path.open("rb") as stream:
+        yield from _json_rows(stream)
+
+
+def _json_rows(stream: IO[bytes]) -> Iterator[RawRow]:
     position = 0
-    with stream:
-        for number, line in enumerate(stream, start=1):
-            position += len(line)
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            if not line.isspace():
-                yield _json_row(number, position, line)
+    for number, line in enumerate(stream, start=1):
+        position += len(line)
+        row = line.removeprefix(_BOM) if number == 1 else line
+        if not row.isspace():
+            yield _json_row(number, position, row)
 
 
 def _json_row(number: int, position: int, line: bytes) -> RawRow:
@@ -122,42 +126,49 @@ def _refuse_constant(name: str) -> object:
 
 def _open_csv(path: Path) -> RowFile:
     csv.field_size_limit(_MAX_CELL)
-    # Bytes that are not UTF-8 become lone surrogates, so that the row fails alone when its text is checked.
-    stream = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(stream, strict=True)
-    try:
-        header = next(reader)
-    except (StopIteration, csv.Error):
-        stream.close()
-        raise InvalidInput.of("--input", f"{path}: no header", "name the columns in the first line") from None
+    with path.open("rb") as binary, _csv_stream(binary) as stream:
+        try:
+            header = next(csv.reader(stream, strict=True), [])
+        except csv.Error:
+            header = []
+    if not header:
+        raise InvalidInput.of("--input", f"{path}: no header", "name the columns in the first line")
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
-        stream.close()
         raise InvalidInput.of("--input", f"{path}: two columns named {doubled[0]!r}", "give every column its own name")
-    return RowFile(str(path), path.stat().st_size, tuple(header), True, _csv_rows(stream, reader, header))
+    return RowFile(str(path), path.stat().st_size, tuple(header), True, _csv_rows(path, header))
 
 
-def _csv_rows(stream: IO[str], reader: Any, header: list[str]) -> Iterator[RawRow]:
-    buffer = getattr(stream, "buffer")  # noqa: B009 - text files have it; typing.IO does not say so
-    with stream:
+def _csv_stream(binary: IO[bytes]) -> TextIOWrapper:
+    # Bytes that are not UTF-8 become lone surrogates, so that the row fails alone when its text is checked.
+    return TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _csv_rows(path: Path, header: list[str]) -> Iterator[RawRow]:
+    with path.open("rb") as binary, _csv_stream(binary) as stream:
+        # Strict: a quote that is missing must not make one text out of many rows without a word.
+        reader = csv.reader(stream, strict=True)
+        next(reader)
         while True:
             number = reader.line_num + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 return
-            except csv.Error as error:
-                wrong = InvalidInput.of("row", f"not CSV: {error}", "quote cells as RFC 4180 says")
-                yield RawRow(number, buffer.tell(), error=wrong)
+            except csv.Error as problem:
+                error = InvalidInput.of("row", f"not CSV: {problem}", "quote cells as RFC 4180 says")
+                yield RawRow(number, binary.tell(), error=error)
                 continue
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                reason = f"{len(cells)} cells, the header has {len(header)}"
-                wrong = InvalidInput.of("row", reason, "quote cells that hold a comma or a line end")
-                yield RawRow(number, buffer.tell(), error=wrong)
-                continue
-            yield RawRow(number, buffer.tell(), dict(zip(header, cells, strict=True)))
+            if cells:
+                yield _csv_row(number, binary.tell(), header, cells)
+
+
+def _csv_row(number: int, position: int, header: list[str], cells: list[str]) -> RawRow:
+    if len(cells) == len(header):
+        return RawRow(number, position, dict(zip(header, cells, strict=True)))
+    reason = f"{len(cells)} cells, the header has {len(header)}"
+    error = InvalidInput.of("row", reason, "quote cells that hold a comma, a quote or a line end")
+    return RawRow(number, position, error=error)
 
 
 def _open_parquet(path: Path) -> RowFile:

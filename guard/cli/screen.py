@@ -83,7 +83,7 @@ def screen(
             keep_text=not no_text,
             jobs=jobs or usable_cores(),
         )
-        counts = screen_file(connection.screener, options)
+        counts = screen_file(connection.guard, options)
     if sys.stderr.isatty():
         complain(str(counts))
     if counts.bad:
@@ -129,7 +129,7 @@ def _content(text: str, direction: Direction, context: str | None, policy: str |
 def _screen_text(
     connection: Connection, content: Content, format_: Format, *, keep_text: bool, exit_code: bool
 ) -> None:
-    decision = connection.screener.screen_batch([content])[0]
+    decision = connection.guard.screen_batch([content])[0]
     if isinstance(decision, GuardError):
         raise decision
     if format_ is Format.JSON:

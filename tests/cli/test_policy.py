@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+_POLICY = """\
+version: 1
+name: mine
+rules:
+  - {id: weapons, category: weapons, threshold: 0.5, action: block}
+"""
+_CASES = """\
+cases:
+  - {name: by scores, scores: {weapons: 0.9}, expect: {action: block}}
+  - {name: by text, text: a bomb, expect: {action: EXPECTED}}
+"""
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    """A policy with its cases beside it."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(_POLICY)
+    (tmp_path / "mine_test.yaml").write_text(_CASES.replace("EXPECTED", "block"))
+    return path
+
+
+def test_all_pass(command: Command, tiny_model_dir: Path, policy_file: Path) -> None:
+    """`guard policy test` runs the cases beside a policy and exits 0 when all pass."""
+    outcome = command("policy", "test", policy_file, "--model", tiny_model_dir)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[-1] == "2 passed, 0 failed"
+    assert command("policy", "test", policy_file.with_name("mine_test.yaml"), "--model", tiny_model_dir) == outcome
+
+
+def test_failure(command: Command, tiny_model_dir: Path, policy_file: Path) -> None:
+    """A failed case is shown with its place and the exit code is 1."""
+    cases = policy_file.with_name("mine_test.yaml")
+    cases.write_text(_CASES.replace("EXPECTED", "allow"))
+    outcome = command("policy", "test", policy_file, "--model", tiny_model_dir)
+    assert outcome.code == 1
+    assert "FAIL  by text" in outcome.out and f"{cases}:3:" in outcome.out
+
+
+def test_scores_only(command: Command, policy_file: Path, tmp_path: Path) -> None:
+    """With --scores-only no model is needed; cases with a text are skipped and counted."""
+    outcome = command("policy", "test", policy_file, "--scores-only", "--model", tmp_path / "none")
+    assert outcome.code == 0
+    assert "1 passed, 0 failed, 1 skipped" in outcome.out
+
+
+def test_mistakes(command: Command, policy_file: Path) -> None:
+    """A policy or a case file with mistakes is refused with their places; the exit code is 2."""
+    policy_file.with_name("mine_test.yaml").write_text("cases:\n  - {name: a, expect: {action: block}}\n")
+    outcome = command("policy", "test", policy_file)
+    assert outcome.code == 2 and "mine_test.yaml:2:" in outcome.err
+    assert command("policy", "test", policy_file.with_name("none.yaml")).code == 2
