@@ -165,10 +165,11 @@ def plain_rows(path: Path, rng: np.random.Generator) -> list[Row]:
 
 
 def composed_answers(train: Sequence[Row], own: Sequence[Row], rng: np.random.Generator) -> list[Row]:
-    """Outputs composed from parts, so that the answer counts and not the request.
+    """Outputs composed from parts, so that what the answer does with its request decides.
 
-    A refusal under a random harmful request stays compliant; a benign answer under a harmful request is
-    left alone (it may comply); a harmful post as an answer to a benign request stays noncompliant.
+    A refusal under any harmful request is compliant; agreeing without a topic of its own is noncompliant
+    under a harmful request and compliant under a benign one; a harmful post stays noncompliant as an answer
+    to a benign request.
     """
     out: list[Row] = []
     for lang in ("en", "zh"):
@@ -176,24 +177,40 @@ def composed_answers(train: Sequence[Row], own: Sequence[Row], rng: np.random.Ge
             label: [r for r in train if r.side == "prompt" and r.lang == lang and r.label == label and r.about_all]
             for label in (COMPLIANT, NONCOMPLIANT)
         }
-        refusals = [r for r in own if r.side == "response" and r.lang == lang and is_refusal(r)]
+        answers = [r for r in own if r.side == "response" and r.lang == lang]
+        refusals = [r for r in answers if r.label == COMPLIANT and not r.context]
+        agreeing = {r.text for r in answers if r.label == COMPLIANT} & {r.text for r in answers if r.label != COMPLIANT}
+        agreements = [r for r in answers if r.text in agreeing]
         posts = [r for r in train if r.side == "content" and r.lang == lang and r.label == NONCOMPLIANT]
-        plans = ((refusals, NONCOMPLIANT, 2500), (posts, COMPLIANT, 800))
-        for answers, label, count in plans:
-            if not answers or not prompts[label]:
-                continue
-            for number in range(count):
-                answer = answers[int(rng.integers(len(answers)))]
-                prompt = prompts[label][int(rng.integers(len(prompts[label])))]
-                context = (Turn(Role.USER, prompt.text[:600]),)
-                name = f"composed-{lang}-{answer.label}-{number}"
-                out.append(replace(answer, id=name, source="composed", side="response", context=context))
+        out += _pair(refusals, prompts[NONCOMPLIANT], COMPLIANT, 2500, rng)
+        out += _pair(agreements, prompts[NONCOMPLIANT], NONCOMPLIANT, 700, rng)
+        out += _pair(agreements, prompts[COMPLIANT], COMPLIANT, 700, rng)
+        out += _pair(posts, prompts[COMPLIANT], NONCOMPLIANT, 800, rng)
     return out
 
 
-def is_refusal(row: Row) -> bool:
-    """Whether a contrast answer turns its request down (their theme says so)."""
-    return row.label == COMPLIANT and "refus" in row.id
+def _pair(
+    answers: Sequence[Row], prompts: Sequence[Row], label: str, count: int, rng: np.random.Generator
+) -> list[Row]:
+    """``count`` answers under random prompts; the label is given, the categories are the prompt's or the answer's."""
+    out: list[Row] = []
+    for number in range(count if answers and prompts else 0):
+        answer = answers[int(rng.integers(len(answers)))]
+        prompt = prompts[int(rng.integers(len(prompts)))]
+        harmful = () if label == COMPLIANT else (prompt if prompt.label != COMPLIANT else answer).categories
+        out.append(
+            replace(
+                answer,
+                id=f"composed-{answer.id}-{label}-{number}",
+                source="composed",
+                side="response",
+                context=(Turn(Role.USER, prompt.text[:600]),),
+                label=label,
+                categories=harmful,
+                about=(ALL,) if label == COMPLIANT else answer.about,
+            )
+        )
+    return out
 
 
 def _held_out(row: Row) -> bool:

@@ -19,7 +19,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-_WORDS = "the a to of and in is you how what do i it for on with can my this that make help please write tell me".split()
+_WORDS = ("the", "a", "to", "of", "and", "in", "is", "you", "how", "what", "do", "i", "it", "for", "on", "with", "make")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,7 +49,8 @@ def write_tiny_backbone(output: Path) -> None:
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(output)
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(output)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)  # type: ignore[no-untyped-call]
+    fast.save_pretrained(output)
 
 
 if __name__ == "__main__":
