@@ -4,7 +4,7 @@ Usage:
     python -m training.corpora list
     python -m training.corpora fetch --output DIR [--cache DIR] [NAME ...]
     python -m training.corpora convert FILE --output FILE.parquet [--map text=body] [--set licence_class=permissive]
-        [--label toxic=noncompliant]
+        [--label toxic=noncompliant] [--kind labelled|pairs|plain]
     python -m training.corpora hub OWNER/NAME --output FILE.parquet [--split train] [--revision COMMIT] [--map ...]
     python -m training.corpora dedupe DIR --against BENCH_DIR --output DIR
 
@@ -22,8 +22,8 @@ from guard.errors import GuardError
 from training.corpora.columns import Columns
 from training.corpora.dedupe import THRESHOLD, clear_of
 from training.corpora.fetch import BASE
-from training.corpora.files import read_file, read_hub
-from training.corpora.parquet import read_parquet_dir, write_parquet
+from training.corpora.files import UNLABELLED, read_file, read_hub, read_unlabelled
+from training.corpora.parquet import read_parquet_dir, write_parquet, write_records
 from training.corpora.row import LICENCE_CLASSES, Row
 from training.corpora.sources import CORPORA
 
@@ -46,6 +46,10 @@ def _fetch(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
+    if args.kind != "labelled":
+        records = [record for file in args.files for record in read_unlabelled(file, args.kind)]
+        print(f"{args.output}: {write_records(args.output, records, UNLABELLED[args.kind])} {args.kind}")
+        return
     columns = Columns.parse(args.map, args.set, args.label)
     rows: list[Row] = []
     for file in args.files:
@@ -87,6 +91,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     own.add_argument("--label", action="append", default=[], metavar="VALUE=LABEL", help="meaning of a label")
     convert = commands.add_parser("convert", parents=[own], help="JSONL, CSV or TSV files")
     convert.add_argument("files", nargs="+", type=Path)
+    convert.add_argument("--kind", choices=("labelled", *UNLABELLED), default="labelled", help="what the files hold")
     convert.set_defaults(run=_convert)
     hub = commands.add_parser("hub", parents=[own], help="a data set of the Hugging Face hub")
     hub.add_argument("name", help="OWNER/NAME, or a directory in the hub's layout")

@@ -6,9 +6,13 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from training.corpora.columns import Columns
-from training.corpora.row import CorpusError, Row, RowCheck, RowProblem
+from training.corpora.row import LICENCE_CLASSES, CorpusError, Row, RowCheck, RowProblem
+
+#: Column -> value, as a file has it.
+Record: TypeAlias = Mapping[str, object]
 
 #: Suffixes of :func:`read_file`.
 SUFFIXES: tuple[str, ...] = (".jsonl", ".csv", ".tsv")
@@ -24,15 +28,56 @@ def read_file(path: Path, columns: Columns | None = None) -> list[Row]:
     Raises:
         CorpusError: All mistakes of the file: lines that are not JSON objects, missing or unknown values.
     """
+    return _collect(_records(path), path.name, columns or Columns())
+
+
+def _records(path: Path) -> Iterator[tuple[int, Record | RowProblem]]:
+    """(line, record) of a file; what cannot be read at all is an error at once."""
     if path.suffix not in SUFFIXES:
         raise CorpusError.of(str(path), 0, "file", f"suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}")
-    reader = _jsonl if path.suffix == ".jsonl" else _csv
     try:
-        return _collect(reader(path), path.name, columns or Columns())
+        yield from (_jsonl if path.suffix == ".jsonl" else _csv)(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         # A decoding error would quote the text.
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise CorpusError.of(str(path), 0, "file", reason, "save the file as UTF-8 text") from None
+
+
+#: What is not labelled: columns of sentence pairs and of general paragraphs.
+UNLABELLED: Mapping[str, tuple[str, ...]] = {
+    "pairs": ("zh", "en", "source", "licence_class"),
+    "plain": ("text", "lang", "source", "licence_class"),
+}
+
+
+def read_unlabelled(path: Path, kind: str) -> list[dict[str, str]]:
+    """Sentence pairs or paragraphs of a JSONL, CSV or TSV file, with exactly the columns of their kind.
+
+    Args:
+        path: See :func:`read_file`; other columns are left out.
+        kind: A name of :data:`UNLABELLED`.
+
+    Raises:
+        CorpusError: All mistakes of the file: a value that is missing or blank, or an unknown licence class.
+    """
+    names = UNLABELLED[kind]
+    records: list[dict[str, str]] = []
+    problems: list[RowProblem] = []
+    for number, record in _records(path):
+        if isinstance(record, RowProblem):
+            problems.append(record)
+            continue
+        values = {name: str(record.get(name) or "") for name in names}
+        for name, value in values.items():
+            if not value.strip():
+                problems.append(RowProblem(path.name, number, name, "empty", "fill it in, or drop the row"))
+            elif name == "licence_class" and value not in LICENCE_CLASSES:
+                cure = f"one of {', '.join(LICENCE_CLASSES)}"
+                problems.append(RowProblem(path.name, number, name, f"unknown value {value!r}", cure))
+        records.append(values)
+    if problems:
+        raise CorpusError(problems)
+    return records
 
 
 def read_hub(
@@ -71,9 +116,7 @@ def read_hub(
     return _collect(numbered, name, columns)
 
 
-def _collect(
-    records: Iterator[tuple[int, Mapping[str, object] | RowProblem]], file: str, columns: Columns
-) -> list[Row]:
+def _collect(records: Iterator[tuple[int, Record | RowProblem]], file: str, columns: Columns) -> list[Row]:
     check = RowCheck()
     rows: list[Row] = []
     problems: list[RowProblem] = []
@@ -95,7 +138,7 @@ def _collect(
     return rows
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowProblem]]:
+def _jsonl(path: Path) -> Iterator[tuple[int, Record | RowProblem]]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -113,7 +156,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowProblem]
                 yield number, RowProblem(path.name, number, "record", reason, "one JSON object a line")
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, object] | RowProblem]]:
+def _csv(path: Path) -> Iterator[tuple[int, Record | RowProblem]]:
     # utf-8-sig: spreadsheets write a byte order mark, which would become part of the first column's name.
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")

@@ -6,7 +6,7 @@ mistakes named, because a corpus that is silently shorter trains a silently diff
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,15 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=_SCHEMA), path)
     return len(columns["id"])
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, str]], names: Sequence[str]) -> int:
+    """Write sentence pairs or paragraphs, one string column a name; returns the number of rows."""
+    listed = list(records)
+    columns = {name: [record[name] for record in listed] for name in names}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, schema=pa.schema([pa.field(name, pa.string()) for name in names])), path)
+    return len(listed)
 
 
 def _cell(row: Row, name: str) -> Any:
