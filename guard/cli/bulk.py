@@ -109,7 +109,7 @@ def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
     for column in parser.unseen:
         say(f"--map: no row has the column {column!r}")
     if counts.degraded:
-        say(f"{counts.degraded} texts could not be scored; their policy's on_error decided")
+        say(f"{counts.degraded} text{'s' * (counts.degraded > 1)} could not be scored; the policy's on_error decided")
     return counts
 
 
