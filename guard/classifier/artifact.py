@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,9 +255,19 @@ def _check(artifact: Artifact, file: Path) -> None:
         missing = sorted(set(CATEGORIES) - set(artifact.calibration.get(direction, {})))
         if missing:
             raise ArtifactError(f"{file}: no calibration for {direction.value} {missing} (calibrate again)")
+        # NaN would never reach a threshold, and a slope that is not positive would turn high scores low.
+        wrong = sorted(
+            c for c, p in artifact.calibration[direction].items() if not (p.a > 0 and math.isfinite(p.a + p.b + p.c))
+        )
+        if wrong:
+            raise ArtifactError(
+                f"{file}: calibration of {direction.value} {wrong} needs a > 0 and finite numbers (calibrate again)"
+            )
     limits = artifact.limits
     if not (0 <= limits.overlap < limits.chunk <= limits.max_text and limits.context >= 0):
-        raise ArtifactError(f"{file}: limits must hold 0 <= overlap < chunk <= max_text and context >= 0")
+        raise ArtifactError(
+            f"{file}: limits must hold 0 <= overlap < chunk <= max_text and context >= 0 (export again)"
+        )
     for name in FILES.hashed:
         found = _digest(artifact.directory, name)
         if found != artifact.sha256.get(name):
