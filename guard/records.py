@@ -103,7 +103,7 @@ class Record:
         content: Content,
         decision: Decision,
         *,
-        id: str,
+        id: str,  # noqa: A002 - the name of the field that it fills
         time: datetime | None = None,
         keep_text: bool = True,
         annotation: Annotation = _NOTHING,

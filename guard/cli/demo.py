@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO
 
 import typer
-from rich.console import RenderableType
 from rich.text import Text
 
 from guard.cli.demo_texts import DEMO_TEXTS, DemoText
@@ -49,13 +48,13 @@ def demo(model: ModelOption = None) -> None:
             rows.append(_row(text, decision, (time.perf_counter() - began) * 1000))
             met += decision.action is text.expected
     columns = ("direction", "text", "action", "expected", "top category", "score", "ms")
-    show(table(columns, rows, right=("score", "ms")))
+    show(table(columns, rows, shrinks="text", right=("score", "ms")))
     write_line(f"{met} of {len(DEMO_TEXTS)} as expected; the sidecar has stopped")
     if met != len(DEMO_TEXTS):
         raise typer.Exit(1)
 
 
-def _row(text: DemoText, decision: Decision, milliseconds: float) -> Sequence[RenderableType]:
+def _row(text: DemoText, decision: Decision, milliseconds: float) -> Sequence[str | Text]:
     as_expected = decision.action is text.expected
     mark = Text(f"{'✓' if as_expected else '✗'} {text.expected.value}", style="dim" if as_expected else "bold red")
     category, score = top_score(decision.scores)

@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
         say(f"{error.format_message()} (see {context.command_path if context else 'guard'} --help)")
         return _BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
+        code = _INTERRUPTED
     except GuardError as error:
         for line in error_lines(error):
             complain(line)
@@ -85,6 +85,8 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         say(f"{error.filename or 'output'}: {error.strerror or 'failed'} (check the path and its permissions)")
         return _BAD_INPUT
+    if code == _INTERRUPTED:
+        say("interrupted")
     return code if isinstance(code, int) else 0
 
 

@@ -7,13 +7,13 @@ are shown as escapes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from json import dumps
 
 import typer
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +24,8 @@ _STYLES = {Action.ALLOW: "green", Action.REWRITE: "yellow", Action.BLOCK: "red"}
 # A pipe has no width of its own; the tables here fit into this one.
 _PIPE_WIDTH = 120
 _BAR_CELLS = 20
+_COLUMN_GAP = 2
+_LEAST_WIDTH = 12
 
 
 def complain(line: str) -> None:
@@ -61,11 +63,10 @@ def write_line(line: str) -> None:
 
 def show(view: RenderableType) -> None:
     """A view on standard output: as wide as the terminal, or fixed in a pipe."""
-    console = Console(highlight=False)
+    console = _console()
     if console.is_terminal:
         console.print(view)
         return
-    console.width = max(console.width, _PIPE_WIDTH)
     with console.capture() as captured:
         console.print(view)
     for line in captured.get().splitlines():
@@ -146,15 +147,34 @@ def info_json(info: Info) -> str:
     return dumps(asdict(info), ensure_ascii=False)
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[RenderableType]], *, right: Iterable[str] = ()) -> Table:
-    """A plain table; the columns named in ``right`` are set to the right."""
-    out = Table(box=None, pad_edge=False, header_style="bold")
+def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, shrinks: str, right: Iterable[str]) -> Table:
+    """A plain table with one line a row.
+
+    Args:
+        columns: The headings.
+        rows: The cells.
+        shrinks: The column that gives way on a narrow terminal.
+        right: The columns that are set to the right.
+    """
+    widths = [max(cell_len(str(cell)) for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    left = _console().width - sum(widths) - _COLUMN_GAP * len(widths)
+    out = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _COLUMN_GAP, 0, 0))
     ranged = frozenset(right)
-    for column in columns:
-        out.add_column(column, justify="right" if column in ranged else "left", no_wrap=True)
+    for column, width in zip(columns, widths, strict=True):
+        justify: JustifyMethod = "right" if column in ranged else "left"
+        if column == shrinks:
+            width = max(_LEAST_WIDTH, width + min(left, 0))
+        out.add_column(column, justify=justify, no_wrap=True, width=width)
     for row in rows:
         out.add_row(*row)
     return out
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _PIPE_WIDTH)
+    return console
 
 
 def _pairs() -> Table:

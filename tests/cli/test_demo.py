@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.classifier.artifact import DEFAULT_MODEL_DIR, FILES
 from guard.cli.demo_texts import DEMO_TEXTS
 from guard.language import language_of
 from guard.normalize import normalize
@@ -68,3 +69,11 @@ def test_sidecar_does_not_start(command: Command, tmp_path: Path) -> None:
     assert outcome.code == 3
     assert "no artifact.json" in outcome.errors[0]
     assert outcome.errors[-1].startswith("guard: the sidecar ended before it was ready")
+
+
+@pytest.mark.skipif(not (DEFAULT_MODEL_DIR / FILES.description).exists(), reason="no bundled model in this checkout")
+def test_bundled_model_meets_every_expectation(command: Command) -> None:
+    """With what ships, every text is decided as expected."""
+    outcome = command("demo")
+    assert outcome.code == 0, outcome.out
+    assert f"{len(DEMO_TEXTS)} of {len(DEMO_TEXTS)} as expected" in outcome.out
