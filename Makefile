@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -53,6 +53,9 @@ schema: $(DEV_INSTALLED) ## write policies/policy.schema.json
 
 schema-check: $(DEV_INSTALLED)
 	@$(DEV)/bin/python -m guard.policy.schema | diff -u policies/policy.schema.json -
+
+readme: $(DEV_INSTALLED) ## write the outputs that README.md shows
+	@$(DEV)/bin/python -m tests.readme
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile
