@@ -26,7 +26,7 @@ class Run:
 
     @classmethod
     def start(cls, directory: Path, config: Mapping[str, Any], data: Iterable[Path] = ()) -> Run:
-        """Create the directory and write ``config.json`` with the sha256 of every data file.
+        """Create the directory and write ``run.json`` with the sha256 of every data file.
 
         Raises:
             SystemExit: A data path does not exist.
@@ -42,7 +42,7 @@ class Run:
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
         document = {"arguments": plain, "data_sha256": hashes, "torch": torch.__version__}
         text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
-        (directory / "config.json").write_text(text + "\n", encoding="utf-8")
+        (directory / "run.json").write_text(text + "\n", encoding="utf-8")
         return cls(directory, time.time())
 
     def log(self, message: str) -> None:
