@@ -63,7 +63,7 @@ class AsyncGuardClient:
         *,
         origin: str = "user",
         request_id: str = "",
-        timeout: float | None = None,  # noqa: ASYNC109 - it is the call's deadline, which the server sees
+        timeout: float | None = None,
     ) -> Decision:
         """Screen one text; arguments and errors as in :meth:`guard.GuardClient.screen`."""
         content = make_content(text, direction, context, policy, tags, origin, request_id)

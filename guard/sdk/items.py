@@ -31,8 +31,10 @@ def read_items(items: Iterable[Item], **defaults: object) -> list[Content | Inva
         defaults: Arguments of ``screen`` for the items that do not bring their own.
 
     Raises:
-        InvalidInput: More than 256 items; the field is ``contents``.
+        InvalidInput: More than 256 items, or one text instead of a list; the field is ``contents``.
     """
+    if isinstance(items, str | bytes | Mapping):
+        raise InvalidInput.of("contents", "one item instead of a list of them", "send a list")
     read = [_read_item(item, defaults) for item in items]
     if len(read) > MAX_BATCH_ITEMS:
         reason = f"{len(read)} items, the limit is {MAX_BATCH_ITEMS}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -92,7 +92,8 @@ def typed_error(error: grpc.RpcError, address: str, timeout: float) -> GuardErro
     # gRPC's own bound on a message, far above the guard's; it has no details.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         return InvalidInput.of("content", "far over the limit on a message's bytes", "send less at once")
-    for key, value in error.trailing_metadata() or ():
+    # Both clients' metadata yield pairs, whatever their types say.
+    for key, value in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()):
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             try:
                 return call_error(status_pb2.Status.FromString(value))

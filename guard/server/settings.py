@@ -87,5 +87,8 @@ class Settings(BaseSettings):
             raise InvalidInput(
                 Violation(".".join(map(str, e["loc"])), e["msg"], "see guard serve --help") for e in error.errors()
             ) from None
-        _ = settings.addresses  # a broken address is a broken option
+        addresses = settings.addresses
+        for address in addresses:
+            if addresses.count(address) > 1 and (address.port or address.path):
+                raise InvalidInput.of("listen", f"{address} is given twice", "give each address once")
         return settings

@@ -1,0 +1,253 @@
+"""A guard for the tests of those who use one: no model, no server, decisions by simple rules.
+
+It checks its input like a real guard does, so a test cannot pass with arguments that production would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from guard.content import make_content
+from guard.errors import GuardError, InvalidInput
+from guard.language import language_of
+from guard.normalize import NORMALIZER_VERSION
+from guard.rewrite import mask
+from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.types import (
+    CATEGORIES,
+    DEFAULT_POLICY,
+    NONCOMPLIANT,
+    Action,
+    Content,
+    Decision,
+    Detection,
+    FiredRule,
+    Info,
+    Limits,
+    ModelInfo,
+    PolicyInfo,
+    Span,
+)
+from guard.version import __version__
+
+#: What a rule answers: an action (``block``), a whole decision, or an error that is raised.
+Answer: TypeAlias = str | Decision | GuardError
+
+#: Rules of a fake: answers by substring (the strongest action of those found wins), or a function of the content.
+Rules: TypeAlias = Mapping[str, Answer] | Callable[[Content], Answer]
+
+#: What a blocked or rewritten text becomes where there is nothing to mask.
+FAKE_MESSAGE = "Stopped by the fake guard."
+
+_REVISION = "fake"
+_SURE = 1.0
+_THRESHOLD = 0.5
+
+
+class FakeGuard:
+    """Decides by substring or by a function, and remembers what it was asked.
+
+    ``FakeGuard({"bomb": "block", "555": "rewrite"})`` blocks texts with the first, masks the second and allows
+    the rest; ``FakeGuard({"": Unavailable("down")})`` is a guard that cannot be reached. Not thread-safe.
+
+    Attributes:
+        calls: The contents it was asked about, in order; broken ones are not in it.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        """Take the rules; none allow everything.
+
+        Raises:
+            InvalidInput: A rule's answer is no action; the field is ``rules``.
+        """
+        self.calls: list[Content] = []
+        self._rules: Rules = {} if rules is None else rules
+        if isinstance(self._rules, Mapping):
+            for answer in self._rules.values():
+                if not isinstance(answer, GuardError):
+                    _action(answer)
+
+    def screen(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Decision:
+        """As :meth:`guard.GuardClient.screen`; ``timeout`` has no effect.
+
+        Raises:
+            InvalidInput: The arguments break the contract.
+            GuardError: The rules answered with it.
+        """
+        return self._decide(make_content(text, direction, context, policy, tags, origin, request_id))
+
+    def screen_batch(
+        self,
+        items: Iterable[Item],
+        direction: str = "prompt",
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Result]:
+        """As :meth:`guard.GuardClient.screen_batch`; an error of the rules is that item's result."""
+        contents = read_items(items, direction=direction, policy=policy, tags=tags)
+        return merge_results(contents, [self._result(content) for content in sound_items(contents)])
+
+    def info(self, *, timeout: float | None = None) -> Info:
+        """As :meth:`guard.GuardClient.info`, of a model and a policy named fake."""
+        return Info(
+            version=__version__,
+            model=ModelInfo("fake", _REVISION, CATEGORIES, (), NORMALIZER_VERSION),
+            policies=(PolicyInfo(DEFAULT_POLICY, _REVISION, "enforce", "rules of a test", 0, default=True),),
+            limits=Limits(max_tokens=32768, chunk_tokens=128),
+        )
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _result(self, content: Content) -> Result:
+        try:
+            return self._decide(content)
+        except GuardError as error:
+            return error
+
+    def _decide(self, content: Content) -> Decision:
+        self.calls.append(content)
+        if not isinstance(self._rules, Mapping):
+            return _decision(content, [self._rules(content)], ())
+        found = {part: answer for part, answer in self._rules.items() if part in content.text}
+        masked = [
+            span
+            for part, answer in found.items()
+            if part and answer == Action.REWRITE
+            for span in _places(content.text, part)
+        ]
+        return _decision(content, found.values(), masked)
+
+
+class AsyncFakeGuard:
+    """The same fake with the methods of :class:`guard.AsyncGuardClient`.
+
+    Attributes:
+        calls: The contents it was asked about, in order.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        """Take the rules of :class:`FakeGuard`."""
+        self._fake = FakeGuard(rules)
+        self.calls = self._fake.calls
+
+    async def screen(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> Decision:
+        """As :meth:`FakeGuard.screen`."""
+        return self._fake.screen(text, direction, context, policy, tags, origin=origin, request_id=request_id)
+
+    async def screen_batch(
+        self,
+        items: Iterable[Item],
+        direction: str = "prompt",
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> list[Result]:
+        """As :meth:`FakeGuard.screen_batch`."""
+        return self._fake.screen_batch(items, direction, policy, tags)
+
+    async def info(self, *, timeout: float | None = None) -> Info:
+        """As :meth:`FakeGuard.info`."""
+        return self._fake.info()
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _action(answer: str | Decision) -> Action:
+    if isinstance(answer, Decision):
+        return answer.action
+    if answer not in set(Action):
+        raise InvalidInput.of("rules", "an answer that is no action", f"one of {', '.join(Action)}")
+    return Action(answer)
+
+
+def _decision(content: Content, answers: Iterable[Answer], masked: Iterable[Span]) -> Decision:
+    """The decision of the strongest answer; an error is stronger than any."""
+    strongest: str | Decision = Action.ALLOW
+    for answer in answers:
+        if isinstance(answer, GuardError):
+            raise answer
+        if _strength(answer) >= _strength(strongest):
+            strongest = answer
+    if isinstance(strongest, Decision):
+        return strongest
+    return _decided(content, Action(strongest), tuple(masked))
+
+
+def _strength(answer: str | Decision) -> int:
+    return _action(answer).strength
+
+
+def _decided(content: Content, action: Action, masked: tuple[Span, ...]) -> Decision:
+    fired = action is not Action.ALLOW
+    text = FAKE_MESSAGE
+    if not fired:
+        text = content.text
+    elif action is Action.REWRITE and masked:
+        text = mask(content.text, masked)
+    return Decision(
+        action=action,
+        output_text=text,
+        rules=(FiredRule("fake", NONCOMPLIANT, _SURE, _THRESHOLD, action),) if fired else (),
+        scores={name: _SURE if fired and name == NONCOMPLIANT else 0.0 for name in CATEGORIES},
+        detections=tuple(Detection(NONCOMPLIANT, span, _SURE, "fake") for span in masked),
+        policy=f"{content.policy or DEFAULT_POLICY}@{_REVISION}",
+        model=f"fake@{_REVISION}",
+        chunks=1,
+        tokens=len(content.text.split()),
+        language=language_of(content.text),
+        request_id=content.request_id,
+    )
+
+
+def _places(text: str, part: str) -> list[Span]:
+    spans = []
+    at = text.find(part)
+    while at >= 0:
+        spans.append(Span(at, at + len(part)))
+        at = text.find(part, at + len(part))
+    return spans

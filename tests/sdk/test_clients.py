@@ -1,0 +1,221 @@
+"""What a client adds to the guard: connections, deadlines, retries, typed errors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from guard import (
+    AsyncGuardClient,
+    DeadlineExceeded,
+    Guard,
+    GuardClient,
+    GuardError,
+    InternalError,
+    InvalidInput,
+    Overloaded,
+    Unauthenticated,
+    Unavailable,
+)
+from guard.v1 import guard_pb2 as pb
+from tests.serving import Sidecar, sidecar
+
+_SERVICE = "guard.v1.GuardService"
+Call = Callable[..., Any]
+
+
+@pytest.fixture(params=["client", "aio"])
+def screen(request: pytest.FixtureRequest) -> Call:
+    """Screen a text with a client of an address and options."""
+
+    def over_grpc(address: str, text: str = "hello", **options: Any) -> Any:
+        with GuardClient(address, **{"timeout": 30, **options}) as client:
+            return client.screen(text)
+
+    def over_aio(address: str, text: str = "hello", **options: Any) -> Any:
+        async def call() -> Any:
+            async with AsyncGuardClient(address, **{"timeout": 30, **options}) as client:
+                return await client.screen(text)
+
+        return asyncio.run(call())
+
+    return over_grpc if request.param == "client" else over_aio
+
+
+@contextmanager
+def _scripted(answer: Callable[[int, grpc.ServicerContext], None]) -> Iterator[tuple[str, list[int]]]:
+    """A real server whose Screen does what a script says; its address and a list that grows with each call."""
+    calls: list[int] = []
+
+    def behave(_raw: bytes, context: grpc.ServicerContext) -> bytes:
+        calls.append(len(calls))
+        answer(len(calls), context)
+        return pb.ScreenResponse(decision=pb.Decision(action=pb.ACTION_ALLOW)).SerializeToString()
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    rpcs: dict[str, Any] = {"Screen": grpc.unary_unary_rpc_method_handler(behave)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, rpcs),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", calls
+    finally:
+        server.stop(0).wait()
+
+
+def _fail(code: grpc.StatusCode, details: str = "what (cure)") -> Callable[[int, grpc.ServicerContext], None]:
+    def answer(_count: int, context: grpc.ServicerContext) -> None:
+        context.abort(code, details)
+
+    return answer
+
+
+def test_no_server_is_unavailable_with_its_cure(screen: Call) -> None:
+    """Where no sidecar listens, the error names the address and what to do."""
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1 \(start one with `guard serve`"):
+        screen("127.0.0.1:1", retries=0)
+
+
+def test_unavailable_is_tried_again(screen: Call) -> None:
+    """A call that found no server is repeated; screening twice changes nothing."""
+
+    def answer(count: int, context: grpc.ServicerContext) -> None:
+        if count < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+
+    with _scripted(answer) as (address, calls):
+        assert screen(address, retries=2).allowed
+        assert len(calls) == 3
+
+
+def test_retries_are_bounded(screen: Call) -> None:
+    """After the last retry the error is raised."""
+    with _scripted(_fail(grpc.StatusCode.UNAVAILABLE)) as (address, calls):
+        with pytest.raises(Unavailable):
+            screen(address, retries=1)
+        assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidInput),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded),
+        (grpc.StatusCode.UNAUTHENTICATED, Unauthenticated),
+        (grpc.StatusCode.INTERNAL, InternalError),
+        (grpc.StatusCode.UNIMPLEMENTED, InternalError),
+        (grpc.StatusCode.DATA_LOSS, InternalError),
+    ],
+)
+def test_other_failures_are_typed_and_not_repeated(screen: Call, code: grpc.StatusCode, kind: type[GuardError]) -> None:
+    """Every status becomes an error of the tree; none but UNAVAILABLE is tried again."""
+    with _scripted(_fail(code)) as (address, calls):
+        with pytest.raises(kind):
+            screen(address, retries=4)
+        assert len(calls) == 1
+
+
+def test_deadline_is_typed_and_bounds_the_retries(screen: Call) -> None:
+    """A call ends with its timeout; its text counts as unscreened."""
+    over = threading.Event()
+
+    def answer(_count: int, _context: grpc.ServicerContext) -> None:
+        over.wait(60)
+
+    with _scripted(answer) as (address, _):
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.2 s.*unscreened"):
+            screen(address, timeout=0.2)
+        over.set()
+
+
+def test_message_far_over_the_limit_is_the_callers_mistake(
+    tiny_model_dir: Path, policy_dir: Path, screen: Call
+) -> None:
+    """A message that even the transport refuses is InvalidInput, not a reason to try again later."""
+    with (
+        sidecar(tiny_model_dir, policy_dir, max_message_bytes=10_000) as small,
+        pytest.raises(InvalidInput) as caught,
+    ):
+        screen(small.address, "hello " * 20_000)
+    assert [v.field for v in caught.value.violations] == ["content"]
+
+
+def test_impossible_retries_are_refused() -> None:
+    """More retries than gRPC can do are a broken argument."""
+    for kind in (GuardClient, AsyncGuardClient):
+        with pytest.raises(InvalidInput, match="retries"):
+            kind(retries=5)
+
+
+def test_closed_client_says_so(served: Sidecar) -> None:
+    """A call on a closed client is a typed error."""
+    with GuardClient(served.address) as client:
+        assert client.screen("hello").allowed
+    with pytest.raises(Unavailable, match="closed"):
+        client.screen("hello")
+
+    async def asynchronous() -> None:
+        async with AsyncGuardClient(served.address) as aio:
+            assert (await aio.screen("hello")).allowed
+        with pytest.raises(Unavailable, match="closed"):
+            await aio.screen("hello")
+
+    asyncio.run(asynchronous())
+
+
+def test_client_is_thread_safe(served: Sidecar) -> None:
+    """One client answers many threads, each with its own decision."""
+    with GuardClient(served.address, timeout=30) as client, ThreadPoolExecutor(8) as pool:
+        ids = [f"r{i}" for i in range(64)]
+        answers = pool.map(lambda name: client.screen("hello", request_id=name).request_id, ids)
+        assert list(answers) == ids
+
+
+def test_many_asynchronous_calls_share_a_client(served: Sidecar) -> None:
+    """Calls of one event loop run side by side on one client."""
+
+    async def scenario() -> list[str]:
+        async with AsyncGuardClient(served.address, timeout=30) as client:
+            decisions = await asyncio.gather(*(client.screen("hello", request_id=f"r{i}") for i in range(64)))
+            return [decision.request_id for decision in decisions]
+
+    assert asyncio.run(scenario()) == [f"r{i}" for i in range(64)]
+
+
+def test_proxy_of_the_environment_is_ignored(served: Sidecar, screen: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sidecar is next door: http_proxy does not stand between."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert screen(served.address, retries=0).allowed
+
+
+def test_guard_takes_a_policy_by_shipped_name_or_path(tiny_model_dir: Path, policy_dir: Path) -> None:
+    """In process, ``policy`` is a shipped name, a file or a directory; another name is refused."""
+    assert Guard(tiny_model_dir, "default").info().policies[0].name == "default"
+    with Guard(str(tiny_model_dir), policy_dir / "strict.yaml") as guard:
+        assert not guard.screen("kill").allowed
+    with pytest.raises(InvalidInput) as caught:
+        Guard(tiny_model_dir, "nosuch")
+    assert [v.field for v in caught.value.violations] == ["policy"]
+
+
+def test_import_is_cheap() -> None:
+    """``import guard`` loads neither gRPC nor the model's runtime; every public name is there when asked for."""
+    code = (
+        "import sys, guard\n"
+        "assert not {'grpc', 'onnxruntime', 'tokenizers', 'numpy'} & set(sys.modules)\n"
+        "for name in guard.__all__: getattr(guard, name)\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(root)})
