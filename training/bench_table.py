@@ -38,6 +38,7 @@ class Bench:
         label: True for noncompliant.
         rank: The number that texts are ranked by, 0..1.
         acted: True where the policy did not allow the text.
+        about_all: True where the label speaks about every category.
         scores: Every category's score, [texts, categories].
         known: What the label says per category, [texts, categories]: 0, 1, or NaN where it is silent.
     """
@@ -48,6 +49,7 @@ class Bench:
     label: NDArray[np.bool_]
     rank: Floats
     acted: NDArray[np.bool_]
+    about_all: NDArray[np.bool_]
     scores: Floats
     known: Floats
 
@@ -62,6 +64,7 @@ class Bench:
             label=np.array([r.label == NONCOMPLIANT for r in usable], bool),
             rank=np.array([rank_score(r.scores, r.about or (ALL,)) for r in usable], float),
             acted=np.array([r.action is not Action.ALLOW for r in usable], bool),
+            about_all=np.array([ALL in (r.about or (ALL,)) for r in usable], bool),
             scores=np.array([[r.scores[c] for c in CATEGORIES] for r in usable], float).reshape(-1, len(CATEGORIES)),
             known=np.array([_known(r) for r in usable], float).reshape(-1, len(CATEGORIES)),
         )
@@ -136,7 +139,10 @@ class CategoryLine:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Expected calibration error of ``noncompliant`` where labels speak about everything."""
+    """Expected calibration error of ``noncompliant`` where labels speak about everything.
+
+    Of labels with a limited ``about`` only the noncompliant ones speak about it: they would look miscalibrated.
+    """
 
     side: str
     lang: str
@@ -234,10 +240,8 @@ def _categories(bench: Bench) -> Iterable[CategoryLine]:
 
 def _calibration(bench: Bench) -> Iterable[Calibration]:
     column = CATEGORIES.index(NONCOMPLIANT)
-    # A compliant text of limited about may be noncompliant otherwise: such families would look miscalibrated.
-    speaks = ~np.isnan(bench.known[:, column])
     for side, lang in sorted({(str(s), str(g)) for s, g in zip(bench.side, bench.lang, strict=True)}):
-        inside = speaks & (bench.side == side) & (bench.lang == lang)
+        inside = bench.about_all & (bench.side == side) & (bench.lang == lang)
         if inside.any():
             error = metrics.ece(bench.label[inside], bench.scores[inside, column])
             yield Calibration(side, lang, int(np.count_nonzero(inside)), error)

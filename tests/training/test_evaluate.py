@@ -209,6 +209,14 @@ def test_categories_count_only_where_labels_speak() -> None:
     assert "crime" not in found
 
 
+def test_calibration_counts_only_labels_about_everything() -> None:
+    """Of labels with a limited about only the violations speak about `noncompliant`: they are left out."""
+    texts = [record(f"a{i}", 0.25, NONCOMPLIANT if i < 5 else "compliant") for i in range(20)]
+    limited = [record(f"b{i}", 0.25, NONCOMPLIANT, categories=("hate",), about=("hate",)) for i in range(20)]
+    (line,) = tabulate([*texts, *limited], samples=0).calibration
+    assert (line.texts, line.ece) == (20, 0.0)
+
+
 def test_small_sources_have_no_line() -> None:
     """A source of a few texts is part of its family but has no line."""
     few = [replace(r, extra={**r.extra, "source": "few"}) for r in bench()[: MIN_TEXTS - 1]]
