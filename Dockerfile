@@ -14,7 +14,8 @@ COPY --from=build /opt/guard /opt/guard
 ENV PATH=/opt/guard/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    GUARD_LISTEN=0.0.0.0:50061
+    GUARD_LISTEN=0.0.0.0:50061 \
+    ORT_DISABLE_TELEMETRY=1
 # A number, so that Kubernetes' runAsNonRoot can check it.
 USER 10001:10001
 EXPOSE 50061
