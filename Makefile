@@ -37,7 +37,7 @@ mypy: $(DEV_INSTALLED)
 	@$(DEV)/bin/mypy
 
 imports: $(DEV_INSTALLED)
-	@$(DEV)/bin/lint-imports --no-cache
+	@$(DEV)/bin/lint-imports --no-cache --no-logo
 
 buf:
 	@$(BUF) lint proto

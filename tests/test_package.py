@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,16 @@ _IMPORT_OF = {
 # Pinned exactly by pydantic, whose documentation imports it by this name.
 _PART_OF = {"pydantic_core": "pydantic"}
 _TRAINING = {"torch", "transformers", "datasets", "pyarrow", "scikit-learn", "tokenizers", "onnx"}
+
+
+_SCORE = """
+import sys
+from pathlib import Path
+from guard.classifier.classifier import Classifier, Query
+from guard.types import Direction
+classifier = Classifier.load(Path(sys.argv[1]))
+assert classifier.score(Query("hello", Direction.PROMPT)).scores
+"""
 
 
 def _names(requirements: list[str]) -> set[str]:
@@ -122,3 +133,12 @@ def test_image_is_healthy_while_the_sidecar_serves(tiny_model_dir: Path) -> None
         finally:
             sidecar.terminate()
     assert _healthcheck(address) != 0
+
+
+def test_scoring_leaves_no_trace_at_home(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """Loading and scoring write nothing into the home directory: the runtime's reporting of usage is off."""
+    hidden = ("XDG_", "ORT_", "HOME")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(_ROOT)}
+    subprocess.run([sys.executable, "-c", _SCORE, str(tiny_model_dir)], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
