@@ -41,7 +41,8 @@ class Step:
         source: The command line, the program or the file's contents.
         name: A file's name, or the README's line for people.
         shown: The output as the README shows it.
-        first: Index of the README line where the output begins.
+        first: Index of the README line where the output begins; 0 if no output is shown.
+        section: The heading it stands under.
     """
 
     kind: str
@@ -49,12 +50,15 @@ class Step:
     name: str
     shown: list[str] = field(default_factory=list)
     first: int = 0
+    section: str = ""
 
 
 def steps(lines: list[str]) -> Iterator[Step]:
     """The steps of a README, in order."""
-    at, file = 0, None
+    at, file, section = 0, None, ""
     while at < len(lines):
+        if lines[at].startswith("## "):
+            section = lines[at][3:]
         named, fence = _FILE.match(lines[at]), _FENCE.match(lines[at])
         if named:
             file = named[1]
@@ -64,22 +68,22 @@ def steps(lines: list[str]) -> Iterator[Step]:
         end = lines.index("```", at + 1)
         body, where = lines[at + 1 : end], f"line {at + 1}"
         if fence[1] == "console":
-            yield from _commands(body, at + 1)
+            yield from _commands(body, at + 1, section)
         elif fence[1] == "python":
             shown_at = end + 2
             has_output = lines[shown_at : shown_at + 1] == ["```text"]
             shown = lines[shown_at + 1 : lines.index("```", shown_at + 1)] if has_output else []
-            yield Step("program", "\n".join(body), where, shown, shown_at + 1 if has_output else 0)
+            yield Step("program", "\n".join(body), where, shown, shown_at + 1 if has_output else 0, section)
         elif file is not None:
-            yield Step("file", "\n".join(body) + "\n", file)
+            yield Step("file", "\n".join(body) + "\n", file, section=section)
         file, at = None, end + 1
 
 
-def _commands(body: list[str], first: int) -> Iterator[Step]:
+def _commands(body: list[str], first: int, section: str) -> Iterator[Step]:
     starts = [i for i, line in enumerate(body) if line.startswith("$ ")]
     for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
         place = first + start + 1
-        yield Step("command", body[start][2:], f"line {place}", body[start + 1 : end], place)
+        yield Step("command", body[start][2:], f"line {place}", body[start + 1 : end], place, section)
 
 
 class Runner:
@@ -106,7 +110,7 @@ class Runner:
         source = step.source.replace(_PORT, str(self._port))
         if step.kind == "program":
             return self._output([sys.executable, "-c", source])
-        source = _MADE.get(source, source)
+        source = _MADE.get(source, source).replace("training/runs/", f"{ROOT}/training/runs/")
         if source.endswith("&"):
             return self._start(source.removesuffix("&"))
         return self._output(["bash", "-c", source])
@@ -154,6 +158,28 @@ def runner() -> Iterator[Runner]:
             yield running
         finally:
             running.stop()
+
+
+def compare(section: str | None = None, without: str = "") -> tuple[list[str], list[str]]:
+    """Run the README, or one section of it.
+
+    Args:
+        section: The heading of the section; all of them if not given.
+        without: The heading of a section to leave out.
+
+    Returns:
+        What the README shows and what was found, as comparable lines.
+    """
+    shown, found = [], []
+    with runner() as running:
+        for step in steps(README.read_text(encoding="utf-8").split("\n")):
+            if step.section == without or section not in {None, step.section}:
+                continue
+            output = running.run(step)
+            if step.kind != "file":
+                shown += [f"{step.name}:", *comparable(step.shown)]
+                found += [f"{step.name}:", *comparable(abridged(output, step.shown))]
+    return shown, found
 
 
 def abridged(found: list[str], shown: list[str]) -> list[str]:

@@ -3,20 +3,15 @@ from __future__ import annotations
 import re
 
 from guard.types import CATEGORIES
-from tests.readme import README, ROOT, abridged, comparable, runner, steps
+from tests.readme import README, ROOT, compare
 
 _TEXT = README.read_text(encoding="utf-8")
 
 
 def test_what_the_readme_shows_is_what_happens() -> None:
     """Every command and program of the README prints what the README shows, measured numbers aside."""
-    shown, found = [], []
-    with runner() as running:
-        for step in steps(_TEXT.split("\n")):
-            output = running.run(step)
-            if step.kind != "file":
-                shown.append((step.name, comparable(step.shown)))
-                found.append((step.name, comparable(abridged(output, step.shown))))
+    # The section on training has a test of its own: it takes minutes.
+    shown, found = compare(without="Training")
     assert found == shown
 
 
