@@ -124,11 +124,11 @@ def fit_column(samples: Sequence[Sample], column: int) -> Platt | None:
     long = int((chunks > 0).sum())
     features = np.column_stack([logits, chunks]) if long >= _MIN_LONG else logits[:, None]
     model = LogisticRegression(C=10.0).fit(features, values)
-    a = float(model.coef_[0][0])
+    a = round(float(model.coef_[0][0]), 4)
     if a <= 0:
         return None
     c = float(model.coef_[0][1]) if long >= _MIN_LONG else 0.0
-    return Platt(round(a, 4), round(float(model.intercept_[0]), 4), round(c, 4))
+    return Platt(a, round(float(model.intercept_[0]), 4), round(c, 4))
 
 
 def figures(samples: Mapping[Direction, Sample], table: Mapping[Direction, Mapping[str, Platt]]) -> dict[str, float]:

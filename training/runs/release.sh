@@ -23,3 +23,5 @@ stage train training.train --backbone "$run/align" --data "$data/train" --plain 
     --policy policies/default.yaml --write
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy policies/default.yaml \
     --baseline "$data/baseline-ngram.txt" --output "$run/eval"
+"$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources "$data/SOURCES.tsv" \
+    --eval "$run/eval/table.json"

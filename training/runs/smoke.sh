@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Every stage on tiny corpora and a tiny random encoder, in about two minutes on a CPU. The result judges nothing;
+# the run shows that the stages fit together.
+#   training/runs/smoke.sh [OUTPUT]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+run=${1:-runs/smoke}
+python=${PYTHON:-python}
+own=training/runs/smoke
+data=$run/data
+
+rm -rf "$run"
+"$python" -m training.corpora convert $own/train/*.jsonl --output "$data/train/smoke.parquet"
+"$python" -m training.corpora convert $own/bench/*.jsonl --output "$data/bench/smoke_bench.parquet"
+"$python" -m training.corpora convert $own/pairs.jsonl --kind pairs --output "$data/pairs.parquet"
+"$python" -m training.corpora convert $own/plain.jsonl --kind plain --output "$data/plain.parquet"
+
+"$python" -m training.tiny_backbone --output "$run/backbone"
+"$python" -m training.vocab --backbone "$run/backbone" --text "$data/train" --min-count 1 --output "$run/vocab"
+"$python" -m training.pretrain --backbone "$run/vocab" --teacher "$run/backbone" --pairs "$data/pairs.parquet" \
+    --batch 8 --output "$run/align"
+"$python" -m training.train --backbone "$run/align" --data "$data/train" --plain "$data/plain.parquet" \
+    --steps 60 --lr 1e-3 --output "$run/train"
+"$python" -m training.export --model "$run/train" --name smoke --sources $own/SOURCES.tsv --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
+cp policies/default.yaml "$run/policy.yaml"
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
+    --policy "$run/policy.yaml" --write
+"$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy "$run/policy.yaml" --output "$run/eval"
+"$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources $own/SOURCES.tsv \
+    --eval "$run/eval/table.json"
