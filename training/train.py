@@ -36,6 +36,7 @@ from training.run import Checkpoint, Run, device, length_batches, seed_everythin
 
 #: A post labelled only for hate is very likely compliant otherwise: a weak zero keeps the overall column honest.
 _WEAK_COMPLIANT = 0.3
+_CHECKPOINT_SECONDS = 300.0
 #: Weight of a category column beside the overall one.
 _CATEGORY_WEIGHT = 0.3
 
@@ -166,7 +167,7 @@ def fit(network: GuardNetwork, examples: list[Example], args: argparse.Namespace
         smooth += (loss.item() - smooth) * max(0.01, 1 / step)
         if step % 100 == 0 or step == total:
             run.log(f"step {step}/{total} loss {smooth:.4f}")
-        if time.time() - saved > 300:
+        if time.time() - saved > _CHECKPOINT_SECONDS:
             saved = time.time()
             tensors = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoint.save({**tensors, "schedule": schedule.state_dict(), "step": step, "smooth": smooth})
