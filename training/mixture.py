@@ -8,7 +8,6 @@ held out for calibration.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from guard.types import NONCOMPLIANT, Role, Turn
 from training.contrast import contrast_rows
 from training.corpora import ALL, COMPLIANT, Row
+from training.corpora.splits import fraction_of, split_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,4 @@ def _pair(
 
 
 def _held_out(row: Row) -> bool:
-    if row.source == "contrast":
-        return False
-    digest = hashlib.sha256((row.request or row.text).strip().lower().encode()).digest()
-    return digest[0] / 256 < _HOLDOUT_SHARE
+    return row.source != "contrast" and fraction_of(split_key(row)) < _HOLDOUT_SHARE
