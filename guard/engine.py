@@ -24,13 +24,16 @@ from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.recognizers import detect
 from guard.rewrite import mask
-from guard.types import Action, Content, Decision, Detection, Info, Limits, Span, Timings, Turn
+from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
 
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
+
+# Chinese characters load the converter, telephone numbers the plans of their countries.
+_WARM_UP = ("你好，我的电话是 13800138000。", "Hello, my number is +1 415 555 2671.")
 
 
 class Engine:
@@ -63,6 +66,10 @@ class Engine:
         """
         classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
         return cls(classifier, PolicyStore.load(policy))
+
+    def warm_up(self) -> None:
+        """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
+        self.screen_batch([Content(text, direction) for text in _WARM_UP for direction in Direction])
 
     def screen(self, content: Content) -> Decision:
         """Decide about one text.

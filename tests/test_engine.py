@@ -15,6 +15,7 @@ from guard.classifier.classifier import Classifier, Query, Scored
 from guard.content import make_content
 from guard.engine import Engine
 from guard.errors import ArtifactError, GuardError, InvalidInput, PolicyError
+from guard.language import language_of
 from guard.policy.load import parse_policy
 from guard.policy.store import PolicyStore
 from guard.types import CATEGORIES, Action, Content, Decision, Direction, Role, Timings, Turn
@@ -378,6 +379,26 @@ def test_an_engine_loads_from_files(tiny_model_dir: Path, tmp_path: Path) -> Non
     info = Engine.load(tiny_model_dir, file, max_tokens=500).info()
     assert [policy.name for policy in info.policies] == ["mine"]
     assert info.limits.max_tokens == 500
+
+
+def test_a_warm_engine_has_used_all_that_loads_late(
+    engine: Engine, classifier: _Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Warming up screens texts of both languages and directions, with personal data to mask, and says nothing."""
+    engine.warm_up()
+    first, masked = classifier.calls
+    assert {(language_of(query.text), query.direction) for query in first} == {
+        (language, direction) for language in ("zh", "en") for direction in Direction
+    }
+    assert len(masked) == 2 and all("*" in query.text for query in masked)
+    assert caplog.text == ""
+
+
+def test_a_warm_up_that_fails_stops_nothing(engine: Engine, classifier: _Recording) -> None:
+    """An engine whose classifier is broken warms up all the same: every text is then decided by on_error."""
+    classifier.before = _breaks_on("")
+    engine.warm_up()
+    assert engine.screen(make_content("hello")).degraded
 
 
 def test_what_cannot_be_loaded_is_refused(tiny_model_dir: Path, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class GuardServer:
 
 
 def serve(settings: Settings) -> None:
-    """Load, listen, print one ready line per address, and answer until SIGTERM or SIGINT.
+    """Load, warm up, listen, print one ready line per address, and answer until SIGTERM or SIGINT.
 
     Raises:
         ArtifactError: The model directory cannot be used.
@@ -102,6 +102,7 @@ def serve(settings: Settings) -> None:
     """
     configure_logs(settings.log_level, settings.log_format)
     engine = Engine.load(settings.model, settings.policy, threads=settings.threads, max_tokens=settings.max_tokens)
+    engine.warm_up()
     asyncio.run(_serve(engine, settings))
 
 
