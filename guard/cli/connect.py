@@ -9,6 +9,7 @@ from pathlib import Path
 
 from guard.errors import InvalidInput
 from guard.sdk.protocols import AnyGuard
+from guard.types import Content, Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,22 @@ class Connection:
 
     guard: AnyGuard
     policy: str
+
+    def screen(self, content: Content) -> Decision:
+        """Decide about one checked content, which brings its own policy.
+
+        Raises:
+            GuardError: As the guard's ``screen``.
+        """
+        return self.guard.screen(
+            content.text,
+            content.direction,
+            content.context,
+            content.policy,
+            content.tags,
+            origin=content.origin,
+            request_id=content.request_id,
+        )
 
 
 @contextmanager

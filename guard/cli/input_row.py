@@ -23,6 +23,7 @@ _AMBIGUOUS = "ambiguous"
 _OTHER = "other"
 _ALL = "all"
 _KNOWN = frozenset(CATEGORIES) | frozenset(PII_CATEGORIES) | {_OTHER}
+_TURNS = re.compile(r"\s*\[\s*(?:\{|\]\s*$)")
 _BETWEEN_NAMES = re.compile(r"[\s,;|]+")
 
 
@@ -143,8 +144,7 @@ class RowParser:
             return None
         context, tags = given["context"], given["tags"]
         if self._cells:
-            context = parse_context(context) if isinstance(context, str) else context
-            tags = _json_cell(found, "tags", tags)
+            context, tags = _context_cell(found, context), _json_cell(found, "tags", tags)
         try:
             # It checks what it is given; a row's values may be anything.
             return make_content(given["text"], direction, context, self._policy, tags)  # type: ignore[arg-type]
@@ -171,15 +171,30 @@ class RowParser:
 
 
 def parse_context(text: str) -> str | list[object]:
-    """A context given as a string: a JSON list of turns, or else one user turn."""
-    if text.lstrip().startswith("["):
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-        if isinstance(value, list):
-            return value
-    return text
+    """A context given as a string: a JSON list of turns, or else one user turn.
+
+    Raises:
+        InvalidInput: It begins as a list of turns, ``[{``, and is no JSON: taken for one turn it would lose its roles.
+    """
+    if not _TURNS.match(text):
+        return text
+    try:
+        value: list[object] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f": {error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        cure = "one user turn as text, or a JSON list of {role, text}"
+        raise InvalidInput.of("context", f"not JSON{where}", cure) from None
+    return value
+
+
+def _context_cell(found: list[Violation], value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_context(value)
+    except InvalidInput as error:
+        found.extend(error.violations)
+        return None
 
 
 def _json_cell(found: list[Violation], field: str, value: object) -> object:

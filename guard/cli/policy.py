@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +9,6 @@ import typer
 from guard.cli.connect import connect
 from guard.cli.options import ModelOption
 from guard.cli.output import need_command, write_line
-from guard.errors import GuardError
-from guard.sdk.protocols import AnyGuard
-from guard.types import Content, Decision
 
 policy = typer.Typer(help="Test policies.", invoke_without_command=True, rich_markup_mode=None)
 
@@ -26,7 +22,11 @@ def _group(context: typer.Context) -> None:
 @policy.command("test")
 def run_tests(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A policy, with its cases beside it in *_test.yaml; or those cases.")
+        str,
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="A policy with its cases beside it in *_test.yaml, or those cases; or the name of one that ships.",
+        ),
     ],
     model: ModelOption = None,
     scores_only: Annotated[
@@ -41,9 +41,9 @@ def run_tests(
     """
     # Imported here: the other commands start without it.
     from guard.policy.cases import cases_beside, load_cases, policy_beside, run_cases
-    from guard.policy.load import load_policy
+    from guard.policy.load import load_policy, resolve_policy
 
-    policy_file = policy_beside(file)
+    policy_file = policy_beside(resolve_policy(file))
     loaded = load_policy(policy_file)
     case_file = cases_beside(policy_file)
     cases = load_cases(case_file, loaded)
@@ -51,16 +51,8 @@ def run_tests(
         report = run_cases(loaded, cases, None, str(case_file))
     else:
         with connect(model, str(policy_file), None) as connection:
-            guard = connection.guard
-            report = run_cases(loaded, cases, lambda content: _screen(guard, content), str(case_file))
+            report = run_cases(loaded, cases, connection.screen, str(case_file))
     for line in report.lines():
         write_line(line)
     if report.failed:
         raise typer.Exit(1)
-
-
-def _screen(guard: AnyGuard, content: Content) -> Decision:
-    result = guard.screen_batch([content])[0]
-    if isinstance(result, GuardError):
-        raise result
-    return result

@@ -13,7 +13,7 @@ from guard.cli.input_row import parse_context
 from guard.cli.options import Format, FormatOption, ModelOption, PolicyOption, ServerOption
 from guard.cli.output import complain, decision_view, show, write_line
 from guard.content import make_content
-from guard.errors import GuardError, InvalidInput, Violation
+from guard.errors import InvalidInput, Violation
 from guard.records import Record
 from guard.types import Content, Direction
 
@@ -129,9 +129,7 @@ def _content(text: str, direction: Direction, context: str | None, policy: str |
 def _screen_text(
     connection: Connection, content: Content, format_: Format, *, keep_text: bool, exit_code: bool
 ) -> None:
-    decision = connection.guard.screen_batch([content])[0]
-    if isinstance(decision, GuardError):
-        raise decision
+    decision = connection.screen(content)
     if format_ is Format.JSON:
         write_line(Record.of(content, decision, id="1", keep_text=keep_text).to_json())
     else:

@@ -161,7 +161,17 @@ def test_cells() -> None:
 
 
 def test_context_of_a_string() -> None:
-    """A context string is one user turn unless it is a JSON list."""
-    assert parse_context("[1, 2") == "[1, 2"
-    assert parse_context('{"role": "user"}') == '{"role": "user"}'
+    """A context string is one user turn unless it begins as a JSON list of turns."""
+    for text in ("[1, 2", "[1]", "[sic] it is", '{"role": "user"}'):
+        assert parse_context(text) == text
     assert parse_context(' [{"role": "user", "text": "a"}]') == [{"role": "user", "text": "a"}]
+    assert parse_context("[ ]") == []
+
+
+@pytest.mark.parametrize("broken", ['[{"role": "user", "text": "a"}', "[{role: user}]", '[{"a": ' * 100_000])
+def test_broken_list_of_turns_is_no_turn(broken: str) -> None:
+    """A list of turns with a mistake in its JSON is refused, never read as what a user said."""
+    with pytest.raises(InvalidInput) as refused:
+        parse_context(broken)
+    assert [violation.field for violation in refused.value.violations] == ["context"]
+    assert _fields({"text": " ", "context": broken}, cells=True) == ["context", "text"]

@@ -52,6 +52,16 @@ def test_scores_only(command: Command, policy_file: Path, tmp_path: Path) -> Non
     assert "1 passed, 0 failed, 1 skipped" in outcome.out
 
 
+def test_shipped(command: Command) -> None:
+    """A policy that ships is tested by its name; a name that there is not is refused with those that there are."""
+    outcome = command("policy", "test", "default", "--scores-only")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert ", 0 failed" in outcome.out.splitlines()[-1]
+    unknown = command("policy", "test", "defualt")
+    assert unknown.code == 2 and unknown.err.startswith("guard: policy: no such policy: defualt (")
+    assert "default" in unknown.err.partition("(")[2]
+
+
 def test_mistakes(command: Command, policy_file: Path) -> None:
     """A policy or a case file with mistakes is refused with their places; the exit code is 2."""
     policy_file.with_name("mine_test.yaml").write_text("cases:\n  - {name: a, expect: {action: block}}\n")
