@@ -15,7 +15,7 @@ from typing import IO
 
 from guard.cli.done import Done, IdSet, read_done
 from guard.cli.input_row import RowParser, parse_map
-from guard.cli.output import complain, say
+from guard.cli.output import complain, printable, say
 from guard.cli.progress import RowProgress
 from guard.cli.rows import STANDARD_STREAM, RawRow, open_rows
 from guard.cli.windows import Decided, Step, decide_in_order, message_bytes, windows
@@ -100,7 +100,7 @@ def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
         if done.decided_by - {decided_by}:
             say(f"{options.output}: has records of another policy or model than {' and '.join(decided_by)}")
         progress = stack.enter_context(RowProgress(file.total))
-        steps = _steps(file.rows, parser, done.ids, max_bytes)
+        steps = _steps(file.rows, parser, done, max_bytes)
         for window in decide_in_order(guard, windows(steps, max_bytes), options.jobs):
             for decided in window:
                 _settle(decided, file.name, counts, output, options.keep_text)
@@ -132,7 +132,7 @@ def _decided_by(name: str, info: Info) -> tuple[str, str]:
 def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
     """Open for appending, a torn last line cut off; standard output has nothing done before."""
     if path == STANDARD_STREAM:
-        return Done(IdSet(), 0), sys.stdout.buffer
+        return Done(IdSet(), IdSet(), 0), sys.stdout.buffer
     done = read_done(path)
     output = stack.enter_context(path.open("ab"))
     if output.tell() > done.whole:
@@ -141,19 +141,20 @@ def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
     return done, output
 
 
-def _steps(rows: Iterable[RawRow], parser: RowParser, done: IdSet, max_bytes: int) -> Iterator[Step]:
+def _steps(rows: Iterable[RawRow], parser: RowParser, done: Done, max_bytes: int) -> Iterator[Step]:
     """Parse rows; ids that are done are passed over, ids that came before are broken."""
     seen = IdSet()
     for raw in rows:
         try:
             row = parser.parse(raw)
             if not seen.add(row.id):
-                raise InvalidInput.of("id", f"duplicate {row.id!r}", "give every row an id of its own")
+                raise InvalidInput.of("id", f"duplicate {row.id[:60]!r}", "give every row an id of its own")
             _check_size(row.content, max_bytes)
+            skipped = done.has(row.id, row.content.text)
         except InvalidInput as error:
             yield Step(raw.number, raw.position, error=error)
         else:
-            yield Step(raw.number, raw.position, row=None if row.id in done else row)
+            yield Step(raw.number, raw.position, row=None if skipped else row)
 
 
 def _check_size(content: Content, max_bytes: int) -> None:
@@ -174,7 +175,7 @@ def _settle(decided: Decided, file: str, counts: BulkCounts, output: IO[bytes], 
     error = step.error if step.error is not None else result if isinstance(result, InvalidInput) else None
     if error is not None:
         counts.bad += 1
-        complain(f"{file}:{step.number}: {error}")
+        complain(printable(f"{file}:{step.number}: {error}"))
     elif isinstance(result, GuardError):
         raise result
     elif step.row is None or result is None:

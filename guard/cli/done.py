@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.errors import InvalidInput
-from guard.records import SCHEMA
+from guard.records import SCHEMA, hash_text
 
 # How every line that a Record writes begins: what tells a torn record from somebody's notes.
 _BEGINNING = f'{{"schema": {SCHEMA}, "id": '.encode()
@@ -73,13 +73,29 @@ class Done:
 
     Attributes:
         ids: The ids of its records.
+        texts: Each id with the hash of its text.
         whole: Bytes of its whole lines: less than the file's size if its last line is torn.
         decided_by: The policies and models of its records.
     """
 
     ids: IdSet
+    texts: IdSet
     whole: int
     decided_by: frozenset[tuple[str, str]] = frozenset()
+
+    def has(self, row_id: str, text: str) -> bool:
+        """True if the row is done.
+
+        Raises:
+            InvalidInput: The id is done with another text, which must not count for this one: most likely rows
+                were added or taken out before it and their numbers stand for ids.
+        """
+        if row_id not in self.ids:
+            return False
+        if _with_text(row_id, hash_text(text)) in self.texts:
+            return True
+        reason = f"{row_id[:60]!r} is in the output with another text"
+        raise InvalidInput.of("id", reason, "give another --output, or the row an id of its own")
 
 
 def read_done(output: Path) -> Done:
@@ -91,11 +107,11 @@ def read_done(output: Path) -> Done:
     Raises:
         InvalidInput: It is not a file of records, so it must not be written to.
     """
-    ids = IdSet()
+    ids, texts = IdSet(), IdSet()
     whole = 0
     decided_by: set[tuple[str, str]] = set()
     if not output.exists():
-        return Done(ids, whole)
+        return Done(ids, texts, whole)
     if not output.is_file():
         raise InvalidInput.of("--output", f"{str(output)!r} is not a file", "give the path of a file")
     with output.open("rb") as lines:
@@ -107,17 +123,23 @@ def read_done(output: Path) -> Done:
             if torn or record is None:
                 reason = f"{output}:{number}: not a record of schema {SCHEMA}"
                 raise InvalidInput.of("--output", reason, "give another file; this one was left as it is")
-            ids.add(str(record["id"]))
+            row_id = str(record["id"])
+            ids.add(row_id)
+            texts.add(_with_text(row_id, str(record.get("text_hash"))))
             decided_by.add((str(record.get("policy")), str(record.get("model"))))
             whole += len(line)
-    return Done(ids, whole, frozenset(decided_by))
+    return Done(ids, texts, whole, frozenset(decided_by))
+
+
+def _with_text(row_id: str, text_hash: str) -> str:
+    return f"{text_hash} {row_id}"
 
 
 def _record(line: bytes) -> dict[str, object] | None:
     """As much of a record as is needed here; a whole reading would take ten times as long."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA or not isinstance(value.get("id"), str):
         return None

@@ -23,6 +23,8 @@ _AMBIGUOUS = "ambiguous"
 _OTHER = "other"
 _ALL = "all"
 _KNOWN = frozenset(CATEGORIES) | frozenset(PII_CATEGORIES) | {_OTHER}
+#: Characters of a row's names that an error repeats.
+_SHOWN = 60
 _TURNS = re.compile(r"\s*\[\s*(?:\{|\]\s*$)")
 _BETWEEN_NAMES = re.compile(r"[\s,;|]+")
 
@@ -47,7 +49,8 @@ def parse_map(pairs: Sequence[str], columns: tuple[str, ...] | None) -> dict[str
         The file's name of each mapped field.
 
     Raises:
-        InvalidInput: Every option that is not such a pair, or names an unknown field or column.
+        InvalidInput: Every option that is not such a pair, or names an unknown field or column; or none of the
+            columns holds the text.
     """
     found: list[Violation] = []
     columns_by_field: dict[str, str] = {}
@@ -63,6 +66,10 @@ def parse_map(pairs: Sequence[str], columns: tuple[str, ...] | None) -> dict[str
             found.append(Violation("--map", f"the file has no column {column!r}", f"one of {', '.join(columns)}"))
         else:
             columns_by_field[field] = column
+    if not found and columns is not None and "text" not in {*columns, *columns_by_field}:
+        # Said once, and not of every row.
+        cure = f"name the one that holds the text with --map COLUMN=text; there are {', '.join(columns)}"
+        found.append(Violation("--input", "no column 'text'", cure))
     if found:
         raise InvalidInput(found)
     return columns_by_field
@@ -166,7 +173,9 @@ class RowParser:
             return None
         unknown = [name for name in value if name not in known]
         if unknown:
-            found.append(Violation(field, f"unknown category {unknown[0]!r}", f"of {', '.join(sorted(known))}"))
+            found.append(
+                Violation(field, f"unknown category {unknown[0][:_SHOWN]!r}", f"of {', '.join(sorted(known))}")
+            )
         return tuple(value)
 
 

@@ -11,7 +11,8 @@ import importlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
@@ -174,34 +175,74 @@ def _csv_row(number: int, position: int, header: list[str], cells: list[str]) ->
 def _open_parquet(path: Path) -> RowFile:
     try:
         # Imported by name: an extra brings it, and only here is it needed.
-        parquet = importlib.import_module("pyarrow.parquet")
-        invalid = importlib.import_module("pyarrow").ArrowInvalid
+        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError:
         cure = "pip install 'guard-sidecar[bulk]', or give JSON Lines or CSV"
         raise InvalidInput.of("--input", "Parquet needs the extra 'bulk', which is not installed", cure) from None
     try:
         file = parquet.ParquetFile(path)
-    except invalid:
+    except arrow.ArrowInvalid:
         raise InvalidInput.of("--input", f"{path}: not a Parquet file", "write it again") from None
     columns = tuple(file.schema_arrow.names)
-    return RowFile(str(path), file.metadata.num_rows, columns, False, _parquet_rows(file))
+    return RowFile(
+        str(path), file.metadata.num_rows, columns, False, _parquet_rows(file, (arrow.ArrowException, OSError))
+    )
 
 
-def _parquet_rows(file: Any) -> Iterator[RawRow]:
+def _parquet_rows(file: Any, damages: tuple[type[Exception], ...]) -> Iterator[RawRow]:
     number = 0
     with file:
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-            for values in batch.to_pylist():
+        batches = file.iter_batches(batch_size=_PARQUET_ROWS)
+        while True:
+            try:
+                batch = next(batches, None)
+            except damages:
+                error = InvalidInput.of("row", "the file is damaged from here on", "write it again")
+                yield RawRow(number + 1, number + 1, error=error)
+                return
+            if batch is None:
+                return
+            for values in _batch_rows(batch):
                 number += 1
-                yield RawRow(number, number, {name: _plain(value) for name, value in values.items()})
+                if isinstance(values, InvalidInput):
+                    yield RawRow(number, number, error=values)
+                else:
+                    yield RawRow(number, number, {name: _plain(value) for name, value in values.items()})
+
+
+def _batch_rows(batch: Any) -> Sequence[Mapping[str, object] | InvalidInput]:
+    try:
+        rows: list[dict[str, object]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        return [_batch_row(batch, index) for index in range(batch.num_rows)]
+    return rows
+
+
+def _batch_row(batch: Any, index: int) -> dict[str, object] | InvalidInput:
+    """One row of a batch in which some string is not UTF-8; if it is this row's, its column is named."""
+    values: dict[str, object] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values[name] = column[index].as_py()
+        except UnicodeDecodeError:
+            return InvalidInput.of(name, "invalid UTF-8", "write its text as UTF-8")
+    return values
 
 
 def _plain(value: object) -> object:
-    """A Parquet value as JSON has it: maps become objects, times and decimals become text, NaN null."""
+    """A Parquet value as JSON has it: maps become objects, times and decimals text, NaN null.
+
+    Bytes are the text that they spell in UTF-8; others become an object, which no text may be.
+    """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"base64": b64encode(value).decode()}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

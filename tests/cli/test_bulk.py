@@ -153,6 +153,36 @@ def test_second_run_does_nothing(command: Command, tiny_model_dir: Path, rows_fi
     assert [record.id for record in read(output)] == ["a", "b", "c", "4"]
 
 
+def test_changed_row_is_not_done(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
+    """A row whose id, or line, was done with another text is a bad row: it does not pass for screened."""
+    arguments = ["screen", "--output", output, "--model", tiny_model_dir, "--input"]
+    command(*arguments, rows_file({"text": "one"}, {"text": "two"}))
+    before = output.read_bytes()
+    rows = rows_file({"text": "new"}, {"text": "two"})
+    outcome = command(*arguments, rows)
+    assert (outcome.code, output.read_bytes()) == (2, before)
+    assert [line.split(" (")[0] for line in outcome.errors] == [f"{rows}:1: id: '1' is in the output with another text"]
+
+
+def test_no_column_of_texts(command: Command, tiny_model_dir: Path, tmp_path: Path) -> None:
+    """A file whose header has no text column is refused at once, with the columns that it has."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,body\n1,hello\n2,world\n")
+    arguments = ["screen", "--input", rows, "--model", tiny_model_dir]
+    outcome = command(*arguments)
+    assert (outcome.code, outcome.out, len(outcome.errors)) == (2, "", 1)
+    assert outcome.err.startswith("guard: --input: no column 'text' (") and "id, body" in outcome.err
+    assert command(*arguments, "--map", "body=text").code == 0
+
+
+def test_errors_are_one_line(command: Command, tiny_model_dir: Path, rows_file: RowsFile) -> None:
+    """Names in a row cannot break a message into lines or drive the terminal."""
+    outcome = command(
+        "screen", "--input", rows_file({"text": "a", "tags": {"x\n\x1b[2J": 1}}), "--model", tiny_model_dir
+    )
+    assert outcome.code == 2 and len(outcome.errors) == 1 and "\x1b" not in outcome.err
+
+
 def test_torn_output(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
     """A half-written last line of the output is cut off, said, and screened again."""
     arguments = ["screen", "--input", rows_file(*_ROWS), "--output", output, "--model", tiny_model_dir]

@@ -59,6 +59,17 @@ def test_done(tmp_path: Path) -> None:
     assert done.decided_by == {("p@1", "m@1")}
 
 
+def test_done_with_its_text(tmp_path: Path) -> None:
+    """A row is done if its record is of the same text; an id with another text is refused, not taken as done."""
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(_line("a"))
+    done = read_done(path)
+    assert done.has("a", "hello") and not done.has("b", "hello")
+    with pytest.raises(InvalidInput, match="id: 'a' is in the output with another text") as refused:
+        done.has("a", "private words")
+    assert "private" not in str(refused.value)
+
+
 @pytest.mark.parametrize("kept", [1, 5, 20, 100, -1])
 def test_torn_last_line(tmp_path: Path, kept: int) -> None:
     """A last line without its end is torn, wherever it was cut, and does not count."""
@@ -70,7 +81,8 @@ def test_torn_last_line(tmp_path: Path, kept: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "foreign", [b"notes", b"notes\n", b'{"text": "a row"}\n', b'{"schema": 2, "id": "a"}\n', b"\n"]
+    "foreign",
+    [b"notes", b"notes\n", b'{"text": "a row"}\n', b'{"schema": 2, "id": "a"}\n', b"\n", b"[" * 100_000 + b"\n"],
 )
 def test_foreign_file(tmp_path: Path, foreign: bytes) -> None:
     """A file with anything but records is refused with the line, before anything is written to it."""

@@ -118,6 +118,39 @@ def test_parquet(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_parquet_bytes(tmp_path: Path) -> None:
+    """Bytes are the text that they spell; bytes that spell none are kept as base64, in a form that no text has."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"text": pa.array(["炸弹".encode(), b"\xff"], pa.binary())})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert [row.values["text"] for row in _rows(tmp_path / "a.parquet")] == ["炸弹", {"base64": "/w=="}]
+
+
+def test_parquet_string_that_is_not_utf8(tmp_path: Path) -> None:
+    """A string column may hold bytes that are not UTF-8: that row fails alone, with its column named."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    raw = pa.array([b"one", b"\xff", b"three"], pa.binary())
+    strings = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "text": strings}), tmp_path / "a.parquet")
+    first, bad, last = _rows(tmp_path / "a.parquet")
+    assert (first.values["text"], last.values) == ("one", {"id": "c", "text": "three"})
+    assert bad.number == 2 and _error(bad).startswith("text: invalid UTF-8 (")
+
+
+def test_damaged_parquet(tmp_path: Path) -> None:
+    """Where a Parquet file is damaged its rows end with one bad row, the first that could not be read."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [f"text {i}" for i in range(1000)]}), path, row_group_size=250)
+    data = bytearray(path.read_bytes())
+    start = pq.ParquetFile(path).metadata.row_group(2).column(0).dictionary_page_offset
+    data[start : start + 100] = bytes([0x55] * 100)
+    path.write_bytes(data)
+    *sound, bad = _rows(path)
+    assert sound and [row.values["text"] for row in sound] == [f"text {i}" for i in range(len(sound))]
+    assert bad.number == len(sound) + 1 and "damaged from here on" in _error(bad)
+
+
 def test_parquet_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyarrow a Parquet file is refused with the name of the extra that brings it."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
