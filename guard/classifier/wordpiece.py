@@ -27,7 +27,9 @@ _CJK = re.compile(
 )
 # Of lower-cased ASCII: a word, or one punctuation character.
 _ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
+# Bounds on what is remembered, because texts come from strangers.
 _CACHED_WORDS = 1 << 15
+_CACHED_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class WordPiece:
         if text.isascii() and text.isprintable() and self._lowercase:
             for match in _ASCII.finditer(text.lower()):
                 start = match.start()
-                for token, begin, end in self._cached_word(match[0]):
+                for token, begin, end in self._tokens(match[0]):
                     ids.append(token)
                     offsets.append((start + begin, start + end))
             return Encoding(ids, offsets)
@@ -166,11 +168,15 @@ class WordPiece:
     def _close(self, word: list[str], sources: list[int], ids: list[int], offsets: list[tuple[int, int]]) -> None:
         """End a word: append its tokens and empty it."""
         if sources:
-            for token, begin, end in self._cached_word("".join(word)):
+            for token, begin, end in self._tokens("".join(word)):
                 ids.append(token)
                 offsets.append((sources[begin], sources[end - 1] + 1))
         word.clear()
         sources.clear()
+
+    def _tokens(self, word: str) -> tuple[tuple[int, int, int], ...]:
+        """The tokens of a word, remembered unless it is too long to be one: the cache holds words, not whole texts."""
+        return self._cached_word(word) if len(word) <= self._longest_word else self._word(word)
 
     def _word(self, word: str) -> tuple[tuple[int, int, int], ...]:
         """Greedy longest match: (id, start, end) of each piece, or one unknown token for the whole word."""
@@ -195,7 +201,9 @@ class WordPiece:
         try:
             return self._pieces[char]
         except KeyError:
-            piece = self._pieces[char] = self._classify(char)
+            piece = self._classify(char)
+            if len(self._pieces) < _CACHED_CHARACTERS:
+                self._pieces[char] = piece
             return piece
 
     def _classify(self, char: str) -> _Piece | None:

@@ -134,3 +134,15 @@ def test_refuses_another_kind(tmp_path: Path) -> None:
     file.write_text(json.dumps(raw))
     with pytest.raises(ArtifactError, match="Whitespace"):
         WordPiece.from_file(file)
+
+
+def test_long_words_are_not_remembered(tmp_path: Path) -> None:
+    """What is remembered of texts is bounded: words only, and no more characters than there is room for."""
+    tokenizer = _ours(_reference(), tmp_path)
+    for text in ("a" * 100, "b" * 101, "好" + "c" * 5000):
+        tokenizer.encode(text)
+    assert tokenizer._cached_word.cache_info().currsize == 2  # the first one and 好
+    for start in range(0x4E00, 0x4E00 + 0x20000, 0x1000):
+        tokenizer.encode("".join(map(chr, range(start, start + 0x1000))).encode(errors="ignore").decode())
+    assert len(tokenizer._pieces) == 1 << 16
+    assert tokenizer.encode("\U00024dff好").ids == [tokenizer.token_to_id("[UNK]"), tokenizer.token_to_id("好")]
