@@ -16,7 +16,7 @@ from pathlib import Path
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier, Query, Scored
 from guard.content import violations
-from guard.errors import GuardError, InvalidInput, Violation
+from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import language_of
 from guard.normalize import Normalized, normalize
 from guard.policy.evaluate import Outcome, evaluate, message_for
@@ -278,9 +278,4 @@ def _since(began: int) -> int:
 
 
 def _log_failure(error: Exception) -> None:
-    """Say where it broke, without the message: it may quote the text."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else "unknown place"
-    _log.error("a text could not be screened, on_error decides: %s at %s", type(error).__name__, where)
+    _log.error("a text could not be screened, on_error decides: %s", place_of(error))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from traceback import extract_tb
 from typing import ClassVar
 
 
@@ -55,6 +57,10 @@ class InvalidInput(GuardError):
         self.violations = tuple(violations)
         super().__init__("; ".join(str(v) for v in self.violations))
 
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[tuple[Violation, ...]]]:
+        # Crosses processes: an exception is made again from its arguments, which here are not its message.
+        return type(self), (self.violations,)
+
     @classmethod
     def of(cls, field: str, reason: str, cure: str) -> InvalidInput:
         """An error with a single violation."""
@@ -70,6 +76,9 @@ class PolicyError(GuardError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
+
+    def __reduce__(self) -> tuple[type[PolicyError], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
 
 
 class ArtifactError(GuardError):
@@ -121,3 +130,10 @@ def error_for_code(code: str, message: str) -> GuardError:
     if code == InvalidInput.code:
         return InvalidInput.of("request", message, "see the message")
     return _BY_CODE.get(code, InternalError)(message)
+
+
+def place_of(error: BaseException) -> str:
+    """Type and place of an exception, for logs; not its message, which may quote the screened text."""
+    frames = extract_tb(error.__traceback__)
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
+    return f"{type(error).__name__} at {places or 'an unknown place'}"

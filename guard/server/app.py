@@ -53,7 +53,7 @@ class GuardServer:
         Raises:
             Unavailable: An address is in use or cannot be listened at; nothing listens then.
         """
-        self._server.add_generic_rpc_handlers((self._servicer.method_handlers(),))
+        self._server.add_generic_rpc_handlers((self._servicer.rpcs(),))
         self._health.register(self._server)
         reflection.enable_server_reflection((SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server)
         try:

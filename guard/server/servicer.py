@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -23,7 +21,7 @@ from grpc_status import rpc_status
 
 from guard import wire
 from guard.engine import Engine
-from guard.errors import GuardError, InternalError, InvalidInput
+from guard.errors import GuardError, InternalError, InvalidInput, place_of
 from guard.server.decode import decode_content, decode_contents
 from guard.status import call_status, item_status
 from guard.types import Content, Decision, Limits
@@ -52,15 +50,15 @@ class GuardServicer:
         """What one call may carry: the engine's limits with the server's bound on a message."""
         return replace(self._engine.info().limits, max_message_bytes=self._max_message_bytes)
 
-    def method_handlers(self) -> grpc.GenericRpcHandler:
+    def rpcs(self) -> grpc.GenericRpcHandler:
         """The service for a server. Requests stay bytes, so that their decoding can fail with a clear answer."""
         methods: dict[str, Callable[[bytes], Awaitable[Message]]] = {
             "Screen": self.screen,
             "ScreenBatch": self.screen_batch,
             "GetInfo": self.get_info,
         }
-        rpcs = {name: self._rpc(name, method) for name, method in methods.items()}
-        return grpc.method_handlers_generic_handler(SERVICE, rpcs)
+        by_name = {name: self._rpc(name, method) for name, method in methods.items()}
+        return grpc.method_handlers_generic_handler(SERVICE, by_name)
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -127,7 +125,7 @@ class GuardServicer:
                 # A defect must reach the caller as INTERNAL, and an exception's message may hold the text: only its
                 # type and place are told, and only to the log.
                 except Exception as error:
-                    _log.error("%s failed: %s at %s", name, type(error).__name__, _place(error))
+                    _log.error("%s failed: %s", name, place_of(error))
                     failure = InternalError("the guard failed on this request, its text is unscreened (see its log)")
                 return await context.abort_with_status(rpc_status.to_status(call_status(failure)))
 
@@ -151,8 +149,3 @@ def _result(result: Decision | GuardError) -> pb.ScreenBatchResult:
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
