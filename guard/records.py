@@ -185,7 +185,7 @@ class Record:
         """
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput.of("record", f"not JSON: {_where(error)}", "one JSON object a line") from None
         if not isinstance(value, dict):
             raise InvalidInput.of("record", "not a JSON object", "one JSON object a line")
@@ -225,7 +225,7 @@ def read(path: Path) -> Iterator[Record]:
                 ) from None
 
 
-def _where(error: ValueError) -> str:
+def _where(error: ValueError | RecursionError) -> str:
     """Position of a JSON error; its message never quotes the document."""
     return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "malformed"
 

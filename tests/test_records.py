@@ -158,7 +158,7 @@ def test_missing_fields_are_all_named() -> None:
     assert set(named) == set(_FIELDS) - may_be_null - {"schema"}
 
 
-@pytest.mark.parametrize("line", ["", "[]", "{", '"text"', "null"])
+@pytest.mark.parametrize("line", ["", "[]", "{", '"text"', "null", "[" * 100_000])
 def test_not_an_object(line: str) -> None:
     """A line that is not a JSON object is refused."""
     assert _fields_of(line) == ["record"]

@@ -6,6 +6,7 @@ What a hostile file could cost is bounded: its size, its depth, and what its ali
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ _MAX_BYTES = 1024 * 1024
 _MAX_NODES = 50_000
 _MAX_SHOWN = 160
 _TAG = "tag:yaml.org,2002:"
+# YAML's \ud83d escape makes one; no answer could carry it, because it has no UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CURE_SYNTAX = "check indentation, quotes and brackets just before this place"
 
 
@@ -186,6 +189,9 @@ class _Builder:
     def _scalar(self, node: Node, loc: Loc) -> object:
         kind, text = str(node.tag).removeprefix(_TAG), str(node.value)
         if kind in {"str", "timestamp"}:
+            if _SURROGATE.search(text):
+                self._report(loc, _position(node), "half of a character (a surrogate)", "write the character itself")
+                return None
             return text
         if kind == "bool":
             return text.lower() == "true"

@@ -96,7 +96,11 @@ class Address:
             try:
                 probe.connect(self.path)
             except ConnectionRefusedError:
-                return  # a file that a dead server left behind; gRPC replaces it
+                if Path(self.path).is_socket():
+                    return  # a dead server left it behind; gRPC replaces it
+                raise Unavailable(
+                    f"{self}: a file that is no socket stands there (remove it, or listen elsewhere)"
+                ) from None
             except FileNotFoundError:
                 directory = Path(self.path).absolute().parent
                 if directory.is_dir() and os.access(directory, os.W_OK):

@@ -82,6 +82,7 @@ def test_invalid_utf8_is_named_with_its_place() -> None:
         ("a: 1\n<<: {b: 2}\n", 2, 1, "merge keys (<<) are not supported"),
         ("1: x\n", 1, 1, "a key must be text"),
         ("? [a, b]\n: x\n", 1, 3, "a key must be text"),
+        ('a: "\\ud83d\\ude00"\n', 1, 4, "half of a character (a surrogate)"),
         ("a:\nb: 1\n", 1, 1, "a has no value"),
         ("a: [x, ~]\n", 1, 8, "there is no value"),
         ("a: !secret x\n", 1, 4, "the tag !secret is not supported"),

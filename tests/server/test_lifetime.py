@@ -18,6 +18,7 @@ from guard.engine import Engine
 from guard.errors import InvalidInput, Unavailable
 from guard.policy.store import PolicyStore
 from guard.sdk.aio import AsyncGuardClient
+from guard.server.address import Address
 from guard.server.app import GuardServer
 from guard.server.settings import Settings
 from tests.serving import sidecar, start
@@ -98,6 +99,15 @@ def test_second_address_that_is_taken_frees_the_first(tiny_classifier: Classifie
             probe.bind(("127.0.0.1", first))
 
     asyncio.run(scenario())
+
+
+def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    """Where a file of another kind stands no socket is made, and the file stays."""
+    path = tmp_path / "guard.sock"
+    path.write_text("notes")
+    with pytest.raises(Unavailable, match="no socket stands there"):
+        Address.parse(f"unix:{path}").check_free()
+    assert path.read_text() == "notes"
 
 
 def test_living_unix_socket_is_not_taken_over(tiny_classifier: Classifier, policy_dir: Path, tmp_path: Path) -> None:
