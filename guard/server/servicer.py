@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -30,7 +30,6 @@ from guard.v1 import guard_pb2 as pb
 #: Full name of the service, as health and reflection know it.
 SERVICE = pb.DESCRIPTOR.services_by_name["GuardService"].full_name
 
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -72,8 +71,10 @@ class GuardServicer:
         """
         self._check_size("content", raw)
         content = wire.content_from_proto(decode_content(raw))
-        decision = await self._in_pool(self._engine.screen, content)
-        return pb.ScreenResponse(decision=wire.decision_to_proto(decision))
+        (result,) = await self._in_pool([content])
+        if isinstance(result, GuardError):
+            raise result
+        return pb.ScreenResponse(decision=wire.decision_to_proto(result))
 
     async def screen_batch(self, raw: bytes) -> pb.ScreenBatchResponse:
         """Screen several texts; a broken item fails alone, with a status of its own.
@@ -87,7 +88,7 @@ class GuardServicer:
         if len(items) > limit:
             raise InvalidInput.of("contents", f"{len(items)} items, the limit is {limit}", "send smaller batches")
         sound = [item for item in items if isinstance(item, Content)]
-        decided = iter(await self._in_pool(self._engine.screen_batch, sound))
+        decided = iter(await self._in_pool(sound))
         results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
         return pb.ScreenBatchResponse(results=map(_result, results))
 
@@ -100,9 +101,14 @@ class GuardServicer:
             reason = f"{len(raw)} bytes, the limit is {self._max_message_bytes}"
             raise InvalidInput.of(field, reason, "send less at once, or raise --max-message-bytes")
 
-    async def _in_pool(self, function: Callable[..., _T], argument: object) -> _T:
-        """Run in a thread of the pool. A caller that leaves before a thread is free costs nothing."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, argument)
+    async def _in_pool(self, contents: Sequence[Content]) -> list[Decision | GuardError]:
+        """Screen in a thread of the pool. A caller that leaves before a thread is free costs nothing."""
+        asked = time.perf_counter_ns()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._decide, contents, asked)
+
+    def _decide(self, contents: Sequence[Content], asked: int) -> list[Decision | GuardError]:
+        waited = (time.perf_counter_ns() - asked) // 1000
+        return [_queued(result, waited) for result in self._engine.screen_batch(contents)]
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -145,6 +151,13 @@ def _result(result: Decision | GuardError) -> pb.ScreenBatchResult:
     if isinstance(result, GuardError):
         return pb.ScreenBatchResult(status=item_status(result))
     return pb.ScreenBatchResult(status=pb.Status(), decision=wire.decision_to_proto(result))
+
+
+def _queued(result: Decision | GuardError, waited: int) -> Decision | GuardError:
+    """The result with the microseconds that it waited for a thread."""
+    if isinstance(result, GuardError):
+        return result
+    return replace(result, timings=replace(result.timings, queue=result.timings.queue + waited))
 
 
 def _serialize(message: Message) -> bytes:

@@ -160,6 +160,25 @@ def test_health_answers_while_every_worker_is_busy(gated: GatedClassifier, polic
     asyncio.run(scenario())
 
 
+def test_waiting_for_a_worker_is_queue_time(gated: GatedClassifier, policy_dir: Path) -> None:
+    """A text that waits until a worker is free has that time in its decision."""
+
+    async def scenario() -> None:
+        server = _server(gated, policy_dir, workers=1)
+        await server.start()
+        async with AsyncGuardClient(str(server.addresses[0])) as client:
+            calls = [asyncio.ensure_future(client.screen("hello")) for _ in range(2)]
+            while server._servicer._in_flight < len(calls):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            gated.gate.set()
+            # Less than what was slept: clocks differ.
+            assert max([decision.timings.queue for decision in await asyncio.gather(*calls)]) >= 40_000
+        await server.stop()
+
+    asyncio.run(scenario())
+
+
 def test_accepted_request_is_answered_while_draining(gated: GatedClassifier, policy_dir: Path) -> None:
     """Drain lets what was accepted finish, and refuses what comes later."""
 
@@ -206,10 +225,10 @@ def test_failing_engine_answers_internal_without_its_message(
 ) -> None:
     """A defect is INTERNAL for the caller; neither the answer nor the log quotes what the exception said."""
 
-    def broken(self: Engine, content: object) -> object:
-        raise RuntimeError(f"failed on {content}")
+    def broken(self: Engine, contents: object) -> object:
+        raise RuntimeError(f"failed on {contents}")
 
-    monkeypatch.setattr(Engine, "screen", broken)
+    monkeypatch.setattr(Engine, "screen_batch", broken)
 
     async def scenario() -> str:
         server = _server(tiny_classifier, policy_dir)
