@@ -94,3 +94,8 @@ def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    # What completion in a shell shows: all of it, loaded or not.
+    return sorted({*globals(), *__all__})

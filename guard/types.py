@@ -38,6 +38,15 @@ PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"
 
+#: Where a sidecar listens, and a client looks for it, unless told otherwise.
+DEFAULT_ADDRESS = "127.0.0.1:50061"
+
+#: Items of one ``ScreenBatch``.
+MAX_BATCH_ITEMS = 256
+
+#: Bytes of one gRPC message unless the server was told otherwise.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
 
 class Direction(StrEnum):
     """Which way the text travels: to the model (prompt) or from it (output)."""
@@ -247,8 +256,8 @@ class Limits:
 
     max_tokens: int
     chunk_tokens: int
-    max_batch_items: int = 256
-    max_message_bytes: int = 4 * 1024 * 1024
+    max_batch_items: int = MAX_BATCH_ITEMS
+    max_message_bytes: int = MAX_MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

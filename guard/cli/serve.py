@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from guard.types import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
+
 
 def serve(
     listen: Annotated[
@@ -14,7 +16,7 @@ def serve(
         typer.Option(
             metavar="HOST:PORT|unix:PATH",
             help="Where to listen; may be repeated. Port 0 takes a free one.  [GUARD_LISTEN, separated by commas]",
-            show_default="127.0.0.1:50061",
+            show_default=DEFAULT_ADDRESS,
         ),
     ] = None,
     policy: Annotated[
@@ -37,7 +39,7 @@ def serve(
     ] = None,
     max_message_bytes: Annotated[
         int | None,
-        typer.Option(help="Most bytes of one request.  [GUARD_MAX_MESSAGE_BYTES]", show_default="4194304"),
+        typer.Option(help="Most bytes of one request.  [GUARD_MAX_MESSAGE_BYTES]", show_default=str(MAX_MESSAGE_BYTES)),
     ] = None,
     grace: Annotated[
         float | None,

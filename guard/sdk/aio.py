@@ -12,7 +12,6 @@ from guard import wire
 from guard.content import make_content
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.transport import (
-    DEFAULT_ADDRESS,
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     GET_INFO,
@@ -24,7 +23,7 @@ from guard.sdk.transport import (
     closed_error,
     typed_error,
 )
-from guard.types import Decision, Info
+from guard.types import DEFAULT_ADDRESS, Decision, Info
 from guard.v1 import guard_pb2 as pb
 
 _Request = TypeVar("_Request")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from guard.content import make_content, violations
-from guard.errors import GuardError, InvalidInput, Violation
-from guard.types import Content, Decision, Limits, Turn
+from guard.content import make_content
+from guard.errors import GuardError, InternalError, InvalidInput, Violation
+from guard.types import MAX_BATCH_ITEMS, Content, Decision, Turn
 
 #: What came before a text: one user turn, or turns, oldest first.
 Context: TypeAlias = str | Sequence[Turn | Mapping[str, object]]
@@ -17,8 +17,6 @@ Item: TypeAlias = str | Content | Mapping[str, object]
 
 #: What became of one item.
 Result: TypeAlias = Decision | GuardError
-
-MAX_BATCH_ITEMS = Limits(max_tokens=0, chunk_tokens=0).max_batch_items
 
 _FIELDS = ("text", "direction", "context", "policy", "tags", "origin", "request_id")
 
@@ -47,8 +45,16 @@ def sound_items(items: Iterable[Content | InvalidInput]) -> list[Content]:
     return [item for item in items if isinstance(item, Content)]
 
 
-def merge_results(items: Iterable[Content | InvalidInput], results: Iterable[Result]) -> list[Result]:
-    """One result per item: of the sound ones in order, and the error of each broken one in its place."""
+def merge_results(items: Sequence[Content | InvalidInput], results: Sequence[Result]) -> list[Result]:
+    """One result per item: of the sound ones in order, and the error of each broken one in its place.
+
+    Raises:
+        InternalError: There are not as many results as sound items, so none can be told whose it is.
+    """
+    asked = len(sound_items(items))
+    if len(results) != asked:
+        cure = "the texts count as unscreened; compare `guard --version` on both sides"
+        raise InternalError(f"{len(results)} results for {asked} texts ({cure})")
     screened = iter(results)
     return [item if isinstance(item, InvalidInput) else next(screened) for item in items]
 
@@ -56,7 +62,8 @@ def merge_results(items: Iterable[Content | InvalidInput], results: Iterable[Res
 def _read_item(item: object, defaults: Mapping[str, object]) -> Content | InvalidInput:
     try:
         if isinstance(item, Content):
-            return _checked(item)
+            # Checked like all that callers give: whoever does not check types may have put anything into it.
+            return _content({name: getattr(item, name) for name in _FIELDS})
         if isinstance(item, str):
             return _content({**defaults, "text": item})
         if isinstance(item, Mapping):
@@ -64,13 +71,6 @@ def _read_item(item: object, defaults: Mapping[str, object]) -> Content | Invali
     except InvalidInput as error:
         return error
     return InvalidInput.of("item", "neither a string, a Content nor a mapping", "send one of them")
-
-
-def _checked(content: Content) -> Content:
-    found = violations(content)
-    if found:
-        raise InvalidInput(found)
-    return content
 
 
 def _content(fields: Mapping[str, Any]) -> Content:

@@ -17,9 +17,6 @@ from guard.status import call_error, item_error
 from guard.types import Content
 from guard.v1 import guard_pb2 as pb
 
-#: Where a sidecar listens unless told otherwise.
-DEFAULT_ADDRESS = "127.0.0.1:50061"
-
 #: Seconds that a call may take unless told otherwise.
 DEFAULT_TIMEOUT = 10.0
 

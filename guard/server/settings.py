@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.errors import InvalidInput, Violation
 from guard.server.address import Address
-from guard.types import Limits
-
-#: Where a server listens and a client looks unless told otherwise.
-DEFAULT_LISTEN = "127.0.0.1:50061"
+from guard.types import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-_DEFAULTS = Limits(max_tokens=0, chunk_tokens=0)
 
 
 def usable_cores() -> int:
@@ -33,13 +30,17 @@ def usable_cores() -> int:
     return max(1, cores)
 
 
+def _mistake(what: str, cure: str) -> PydanticCustomError:
+    return PydanticCustomError("address", "{what}", {"what": what, "cure": cure})
+
+
 class Settings(BaseSettings):
     """How a server runs. Immutable; made by :meth:`load`."""
 
     model_config = SettingsConfigDict(env_prefix="GUARD_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     listen: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(DEFAULT_LISTEN,),
+        default=(DEFAULT_ADDRESS,),
         min_length=1,
         description="HOST:PORT or unix:PATH; several separated by commas. Port 0 takes a free one.",
     )
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1, le=1024, description="Threads inside one operator of the model.")
     max_tokens: int | None = Field(default=None, ge=1, description="Limit on the tokens of one text.")
     max_message_bytes: int = Field(
-        default=_DEFAULTS.max_message_bytes, ge=1024, le=256 * 1024 * 1024, description="Limit on one request's bytes."
+        default=MAX_MESSAGE_BYTES, ge=1024, le=256 * 1024 * 1024, description="Limit on one request's bytes."
     )
     grace: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds that requests in flight may take after SIGTERM."
@@ -64,6 +65,19 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         """An environment variable holds several addresses in one string."""
         return tuple(filter(None, re.split(r"[,\s]+", value))) if isinstance(value, str) else value
+
+    @field_validator("listen")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            addresses = tuple(map(Address.parse, value))
+        except InvalidInput as error:
+            (violation,) = error.violations
+            raise _mistake(violation.reason, violation.cure) from None
+        for address in addresses:
+            if addresses.count(address) > 1 and (address.port or address.path):
+                raise _mistake(f"{address} is given twice", "give each address once")
+        return value
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -82,13 +96,9 @@ class Settings(BaseSettings):
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, (), [])}
         try:
-            settings = cls(**given)
+            return cls(**given)
         except ValidationError as error:
             raise InvalidInput(
-                Violation(".".join(map(str, e["loc"])), e["msg"], "see guard serve --help") for e in error.errors()
+                Violation(str(e["loc"][0]), e["msg"], e.get("ctx", {}).get("cure", "see guard serve --help"))
+                for e in error.errors()
             ) from None
-        addresses = settings.addresses
-        for address in addresses:
-            if addresses.count(address) > 1 and (address.port or address.path):
-                raise InvalidInput.of("listen", f"{address} is given twice", "give each address once")
-        return settings

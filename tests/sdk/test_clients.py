@@ -63,13 +63,20 @@ def _scripted(answer: Callable[[int, grpc.ServicerContext], None]) -> Iterator[t
         answer(len(calls), context)
         return pb.ScreenResponse(decision=pb.Decision(action=pb.ACTION_ALLOW)).SerializeToString()
 
+    with _serving("Screen", behave) as address:
+        yield address, calls
+
+
+@contextmanager
+def _serving(method: str, behave: Callable[[bytes, grpc.ServicerContext], bytes]) -> Iterator[str]:
+    """A real server with one method; its address."""
     server = grpc.server(ThreadPoolExecutor(2))
-    rpcs: dict[str, Any] = {"Screen": grpc.unary_unary_rpc_method_handler(behave)}
+    rpcs: dict[str, Any] = {method: grpc.unary_unary_rpc_method_handler(behave)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, rpcs),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        yield f"127.0.0.1:{port}", calls
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop(0).wait()
 
@@ -151,6 +158,20 @@ def test_message_far_over_the_limit_is_the_callers_mistake(
     assert [v.field for v in caught.value.violations] == ["content"]
 
 
+def test_results_that_are_not_one_per_text_are_refused() -> None:
+    """If a server answers fewer or more texts than were asked, nobody's text counts as screened."""
+    answer = pb.ScreenBatchResult(status=pb.Status(), decision=pb.Decision(action=pb.ACTION_ALLOW))
+
+    def behave(_raw: bytes, _context: grpc.ServicerContext) -> bytes:
+        return pb.ScreenBatchResponse(results=[answer]).SerializeToString()
+
+    with _serving("ScreenBatch", behave) as address, GuardClient(address, timeout=30) as client:
+        assert len(client.screen_batch(["a"])) == 1
+        for items in (["a", "b"], ["a", "", "b"]):
+            with pytest.raises(InternalError, match="1 results for 2 texts"):
+                client.screen_batch(items)
+
+
 def test_impossible_retries_are_refused() -> None:
     """More retries than gRPC can do are a broken argument."""
     for kind in (GuardClient, AsyncGuardClient):
@@ -215,6 +236,7 @@ def test_import_is_cheap() -> None:
     code = (
         "import sys, guard\n"
         "assert not {'grpc', 'onnxruntime', 'tokenizers', 'numpy'} & set(sys.modules)\n"
+        "assert set(guard.__all__) <= set(dir(guard))\n"
         "for name in guard.__all__: getattr(guard, name)\n"
     )
     root = Path(__file__).resolve().parents[2]

@@ -62,6 +62,9 @@ _ITEMS: list[Any] = [
     17,
     {"text": "kill", "policy": "strict"},
     {"text": "hello", "policy": "nosuch"},
+    Content("bomb", "output"),  # type: ignore[arg-type]
+    Content("hello", context=[{"role": "user"}], tags=None),  # type: ignore[arg-type]
+    Content(None, context="earlier"),  # type: ignore[arg-type]
 ]
 
 Ask = Callable[[str, tuple[Any, ...], dict[str, Any]], Any]
@@ -113,7 +116,8 @@ def test_batches_are_the_same(in_process: Guard, ask: Ask) -> None:
     local = in_process.screen_batch(_ITEMS)
     assert list(map(_comparable, ask("screen_batch", (_ITEMS,), {}))) == list(map(_comparable, local))
     fields = [[v.field for v in r.violations] if isinstance(r, InvalidInput) else None for r in local]
-    assert fields == [None, ["text"], None, ["direction"], None, ["contxt"], ["text"], ["item"], None, ["policy"]]
+    assert fields[:10] == [None, ["text"], None, ["direction"], None, ["contxt"], ["text"], ["item"], None, ["policy"]]
+    assert fields[10:] == [None, ["context[0].text"], ["text"]]
 
 
 def test_batch_arguments_are_defaults_of_its_items(in_process: Guard, ask: Ask) -> None:

@@ -66,9 +66,11 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_broken_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several broken options are told in one error, those of the environment too."""
     monkeypatch.setenv("GUARD_GRACE", "soon")
+    monkeypatch.setenv("GUARD_LISTEN", "127.0.0.1:0, nowhere")
     with pytest.raises(InvalidInput) as caught:
         Settings.load(workers=0)
-    assert {violation.field for violation in caught.value.violations} == {"workers", "grace"}
+    assert {violation.field for violation in caught.value.violations} == {"workers", "grace", "listen"}
+    assert "listen: no address: 'nowhere' (HOST:PORT, [IPV6]:PORT or unix:PATH)" in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["localhost", ":50061", "127.0.0.1:65536", "::1:50061", "unix:", "127.0.0.1:x"])
