@@ -186,7 +186,8 @@ class Decision:
 
     Attributes:
         action: The strongest action of the rules that fired and are not in shadow.
-        output_text: What may be passed on: the original, the rewritten text, or the policy's message.
+        output_text: What may be passed on: the original, the masked text, or the policy's message (of a block or
+            of a rewrite by template), which is for the person to read and never for the model.
         rules: Every rule that fired, shadow rules included.
         scores: EVERY category's calibrated score; empty only if the classifier failed (degraded).
         detections: Spans found by recognizers (and by the model where it localises).

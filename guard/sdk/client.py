@@ -85,6 +85,10 @@ class GuardClient:
             request_id: Returned unchanged.
             timeout: Seconds for this call; the client's if not given.
 
+        Returns:
+            The decision. Pass on its ``output_text`` and nothing else; the message of a block, or of a rewrite by
+            template, is for the person to read: where a prompt was screened do not send it to the model.
+
         Raises:
             InvalidInput: The arguments break the contract; every broken field is named.
             Unavailable: No server answers.
