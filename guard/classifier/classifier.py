@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +69,6 @@ class Classifier:
         """
         artifact = read_artifact(directory)
         if max_tokens is not None:
-            from dataclasses import replace
-
             artifact = replace(artifact, limits=replace(artifact.limits, max_text=max_tokens))
         chunker = Chunker.from_file(artifact.path(FILES.tokenizer), artifact.limits)
         session = Session(

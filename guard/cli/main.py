@@ -18,7 +18,7 @@ from guard.cli.output import complain, error_lines, need_command, say, write_lin
 from guard.cli.policy import policy
 from guard.cli.screen import screen
 from guard.cli.serve import serve
-from guard.errors import ArtifactError, GuardError, InvalidInput, PolicyError, Unauthenticated
+from guard.errors import ArtifactError, GuardError, InvalidInput, PolicyError, Unauthenticated, place_of
 from guard.version import __version__
 
 _BAD_INPUT = 2
@@ -85,6 +85,9 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         say(f"{error.filename or 'output'}: {error.strerror or 'failed'} (check the path and its permissions)")
         return _BAD_INPUT
+    except Exception as error:  # a defect: its message may quote the text, and Python's own exit code is a finding's
+        say(f"a defect of guard: {place_of(error)} (please report it)")
+        return _UNAVAILABLE
     if code == _INTERRUPTED:
         say("interrupted")
     return code if isinstance(code, int) else 0

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from guard.cli.connect import Connection
+from guard.types import Content, Decision
 from guard.version import __version__
 from tests.cli.conftest import Command
 
@@ -68,6 +72,18 @@ def test_nobody_answers(command: Command) -> None:
     outcome = command("screen", "hello", "--server", "127.0.0.1:1")
     assert (outcome.code, len(outcome.errors)) == (3, 1)
     assert "127.0.0.1:1" in outcome.err
+
+
+def test_defect_is_no_finding(command: Command, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect ends the command as unavailable, in one line that has its place and not the screened text."""
+
+    def broken(_connection: Connection, content: Content) -> Decision:
+        raise RuntimeError(f"cannot read {content.text}")
+
+    monkeypatch.setattr(Connection, "screen", broken)
+    outcome = command("screen", "private words", "--model", tiny_model_dir)
+    assert (outcome.code, outcome.out, len(outcome.errors)) == (3, "", 1)
+    assert "RuntimeError at test_main.py:" in outcome.err and "private" not in outcome.err
 
 
 def test_reader_gone(tiny_model_dir: Path, tmp_path: Path) -> None:
