@@ -29,6 +29,7 @@ _CJK = re.compile(
 _ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 # Bounds on what is remembered, because texts come from strangers.
 _CACHED_WORDS = 1 << 15
+_CACHED_LENGTH = 100
 _CACHED_CHARACTERS = 1 << 16
 
 
@@ -85,6 +86,7 @@ class WordPiece:
         self._unknown = vocabulary[unknown]
         self._prefix = prefix
         self._longest_word = longest_word
+        self._longest_piece = max(map(len, vocabulary))
         self._lowercase = lowercase
         self._strip_accents = strip_accents
         self._pieces: dict[str, _Piece | None] = {}
@@ -176,7 +178,7 @@ class WordPiece:
 
     def _tokens(self, word: str) -> tuple[tuple[int, int, int], ...]:
         """The tokens of a word, remembered unless it is too long to be one: the cache holds words, not whole texts."""
-        return self._cached_word(word) if len(word) <= self._longest_word else self._word(word)
+        return self._cached_word(word) if len(word) <= _CACHED_LENGTH else self._word(word)
 
     def _word(self, word: str) -> tuple[tuple[int, int, int], ...]:
         """Greedy longest match: (id, start, end) of each piece, or one unknown token for the whole word."""
@@ -186,7 +188,8 @@ class WordPiece:
         start = 0
         while start < len(word):
             prefix = self._prefix if start else ""
-            for end in range(len(word), start, -1):
+            # No further than any entry reaches: a long word costs its length, not the square of it.
+            for end in range(min(len(word), start + self._longest_piece), start, -1):
                 token = self._vocabulary.get(prefix + word[start:end])
                 if token is not None:
                     out.append((token, start, end))

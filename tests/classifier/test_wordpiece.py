@@ -136,6 +136,17 @@ def test_refuses_another_kind(tmp_path: Path) -> None:
         WordPiece.from_file(file)
 
 
+def test_long_words_are_read_if_the_file_says_so(tmp_path: Path) -> None:
+    """A word of thousands of characters is split as the reference does where the tokenizer's file allows it."""
+    reference = _reference()
+    reference.model.max_input_chars_per_word = 5000
+    ours = _ours(reference, tmp_path)
+    for word, known in (("unaffablelinuxkill" * 200, True), ("x" * 5000, True), ("y" * 5001, False)):
+        expected = reference.encode(word, add_special_tokens=False)
+        assert (len(expected.ids) > 1) is known
+        assert (ours.encode(word).ids, ours.encode(word).offsets) == (expected.ids, expected.offsets)
+
+
 def test_long_words_are_not_remembered(tmp_path: Path) -> None:
     """What is remembered of texts is bounded: words only, and no more characters than there is room for."""
     tokenizer = _ours(_reference(), tmp_path)
