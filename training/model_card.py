@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from guard.classifier.artifact import FILES, Artifact, read_artifact
+from guard.classifier.artifact import FILES, Artifact, add_card, read_artifact
 from guard.errors import GuardError
 from training import card_text
 from training.taxonomy import TAXONOMY
@@ -262,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             table,
             watts=args.watts,
         )
-        artifact.path(FILES.card).write_text(card, encoding="utf-8")
+        add_card(artifact, card)
     except (GuardError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -37,7 +37,10 @@ class ArtifactFiles:
 
     @property
     def hashed(self) -> tuple[str, ...]:
-        """The files whose sha256 stands in the description and is checked at load."""
+        """The files that make scores: always there, and part of the revision.
+
+        The sha256 of each stands in the description and is checked at load, as is the card's once it is written.
+        """
         return (self.model, self.tokenizer)
 
 
@@ -97,7 +100,7 @@ class Artifact:
         calibration: ``direction -> category -> Platt``.
         limits: Token limits.
         outputs: Names of the graph's outputs; ``scores`` always, others optional.
-        sha256: Hex digest of each hashed file.
+        sha256: Hex digest of each hashed file, and of the card if there is one.
         sources: Corpora and licences.
         metrics: Figures of the training run, for the card and for ``info``.
         created: ISO date of the export.
@@ -142,7 +145,7 @@ def write_artifact(
     """Describe a directory that already holds the hashed files; writes ``artifact.json`` into it.
 
     Args:
-        directory: Holds ``model.onnx`` and ``tokenizer.json``.
+        directory: Holds ``model.onnx`` and ``tokenizer.json``; a card that is there is described, too.
         name: The model's name.
         unsupported: Categories that the training data could not carry.
         calibration: May leave out directions and categories; the identity stands for them.
@@ -158,7 +161,8 @@ def write_artifact(
     Raises:
         ArtifactError: If a hashed file is missing.
     """
-    sha256 = {file: _digest(directory, file) for file in FILES.hashed}
+    present = (*FILES.hashed, FILES.card) if (directory / FILES.card).exists() else FILES.hashed
+    sha256 = {file: _digest(directory, file) for file in present}
     limits = limits or TokenLimits()
     full = {
         direction: {c: (calibration or {}).get(direction, {}).get(c, Platt()) for c in CATEGORIES}
@@ -187,9 +191,17 @@ def write_artifact(
         ],
         "metrics": dict(metrics or {}),
     }
-    text = json.dumps(description, ensure_ascii=False, indent=2) + "\n"
-    (directory / FILES.description).write_text(text, encoding="utf-8")
+    _write_description(directory, description)
     return read_artifact(directory)
+
+
+def add_card(artifact: Artifact, text: str) -> Artifact:
+    """Write ``MODEL_CARD.md`` and its sha256 into an artifact that was just read; the revision stays."""
+    raw = json.loads(artifact.path(FILES.description).read_text(encoding="utf-8"))
+    artifact.path(FILES.card).write_text(text, encoding="utf-8")
+    raw["sha256"][FILES.card] = _digest(artifact.directory, FILES.card)
+    _write_description(artifact.directory, raw)
+    return read_artifact(artifact.directory)
 
 
 def read_artifact(directory: Path) -> Artifact:
@@ -216,6 +228,8 @@ def read_artifact(directory: Path) -> Artifact:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{file}: malformed: {error!r} (restore the file or export again)") from None
     _check(artifact, file)
+    if raw.get("checksum") != _checksum(raw):
+        raise ArtifactError(f"{file}: altered since it was written (restore the file or export again)")
     return artifact
 
 
@@ -268,7 +282,7 @@ def _check(artifact: Artifact, file: Path) -> None:
         raise ArtifactError(
             f"{file}: limits must hold 0 <= overlap < chunk <= max_text and context >= 0 (export again)"
         )
-    for name in FILES.hashed:
+    for name in (*FILES.hashed, FILES.card) if FILES.card in artifact.sha256 else FILES.hashed:
         found = _digest(artifact.directory, name)
         if found != artifact.sha256.get(name):
             raise ArtifactError(
@@ -282,18 +296,30 @@ def _check(artifact: Artifact, file: Path) -> None:
         raise ArtifactError(f"{file}: revision does not match the contents (the file was edited: calibrate again)")
 
 
+def _write_description(directory: Path, raw: dict[str, Any]) -> None:
+    text = json.dumps({**raw, "checksum": _checksum(raw)}, ensure_ascii=False, indent=2) + "\n"
+    (directory / FILES.description).write_text(text, encoding="utf-8")
+
+
+def _checksum(raw: Mapping[str, Any]) -> str:
+    """Content hash of the description itself: what changes no score (``unsupported``, metrics) is checked, too."""
+    payload = json.dumps({key: value for key, value in raw.items() if key != "checksum"}, sort_keys=True)
+    return hashlib.sha256(payload.encode()).hexdigest()
+
+
 def _digest(directory: Path, file: str) -> str:
     try:
         with (directory / file).open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ArtifactError(f"{directory / file}: {reason} (an artifact needs {', '.join(FILES.hashed)})") from None
+        raise ArtifactError(
+            f"{directory / file}: {reason} (an artifact needs {', '.join(FILES.hashed)} and its card)"
+        ) from None
 
 
 def _revision(sha256: Mapping[str, str], calibration: Mapping[str, Any], limits: TokenLimits) -> str:
-    """Content hash of all that changes scores: the files, the calibration and the token limits."""
-    payload = json.dumps(
-        [dict(sorted(sha256.items())), calibration, [limits.chunk, limits.overlap, limits.context]], sort_keys=True
-    )
+    """Content hash of all that changes scores: the hashed files, the calibration and the token limits."""
+    files = {file: sha256.get(file) for file in FILES.hashed}
+    payload = json.dumps([files, calibration, [limits.chunk, limits.overlap, limits.context]], sort_keys=True)
     return hashlib.sha256(payload.encode()).hexdigest()[:12]

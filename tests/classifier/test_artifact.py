@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guard.classifier.artifact import FILES, Platt, Source, TokenLimits, read_artifact, write_artifact
+from guard.classifier.artifact import FILES, Platt, Source, TokenLimits, add_card, read_artifact, write_artifact
 from guard.errors import ArtifactError
 from guard.normalize import NORMALIZER_VERSION
 from guard.types import CATEGORIES, Direction
@@ -79,16 +79,28 @@ def test_the_revision_names_what_scores(directory: Path) -> None:
     assert len({revision, calibrated.revision, chunked.revision, changed.revision}) == 4
 
 
-@pytest.mark.parametrize("name", FILES.hashed)
+@pytest.mark.parametrize("name", [*FILES.hashed, FILES.description, FILES.card])
 def test_a_missing_file_is_named(directory: Path, name: str) -> None:
     """A model directory without one of its files is refused with the file's name."""
     (directory / name).unlink()
     assert name in _refusal(directory)
-    with pytest.raises(ArtifactError, match=name):
-        write_artifact(directory, name="some")
+    if name in FILES.hashed:
+        with pytest.raises(ArtifactError, match=name):
+            write_artifact(directory, name="some")
 
 
-@pytest.mark.parametrize("name", FILES.hashed)
+def test_a_card_is_added_and_described(directory: Path) -> None:
+    """The card comes last: an artifact without one loads, and adding one changes no revision."""
+    (directory / FILES.card).unlink()
+    bare = write_artifact(directory, name="some", unsupported=("privacy",))
+    described = add_card(bare, "# some\n")
+    assert (directory / FILES.card).read_text() == "# some\n"
+    assert described.identity == bare.identity and described.unsupported == ("privacy",)
+    assert set(described.sha256) == {*FILES.hashed, FILES.card} and set(bare.sha256) == set(FILES.hashed)
+    assert add_card(described, "# another\n").identity == bare.identity
+
+
+@pytest.mark.parametrize("name", [*FILES.hashed, FILES.card])
 def test_a_truncated_or_altered_file_is_named(directory: Path, name: str) -> None:
     """One byte less, or one byte changed, and the file is refused with its name."""
     content = (directory / name).read_bytes()
@@ -133,6 +145,11 @@ def test_a_description_that_cannot_be_read_is_refused(directory: Path, text: str
         (lambda d: d.update(sources=[{"title": "x"}]), "title"),
         (lambda d: d.update(metrics={"auroc": "high"}), "malformed"),
         (lambda d: d["sha256"].pop("model.onnx"), "model.onnx"),
+        (lambda d: d.update(unsupported=[]), "altered"),
+        (lambda d: d.update(name="other"), "altered"),
+        (lambda d: d["limits"].update(max_text=9999), "altered"),
+        (lambda d: d["sha256"].pop(FILES.card), "altered"),
+        (lambda d: d.pop("checksum"), "altered"),
     ],
 )
 def test_a_description_with_a_mistake_is_refused(
