@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fcntl import LOCK_EX, LOCK_NB, flock
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -133,9 +135,19 @@ def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
     """Open for appending, a torn last line cut off; standard output has nothing done before."""
     if path == STANDARD_STREAM:
         return Done(IdSet(), IdSet(), 0), sys.stdout.buffer
-    done = read_done(path)
+    if path.exists() and not path.is_file():
+        raise InvalidInput.of("--output", f"{str(path)!r} is not a file", "give the path of a file")
     output = stack.enter_context(path.open("ab"))
-    if output.tell() > done.whole:
+    try:
+        # Held until the file is closed: what is done is only known while nobody else writes.
+        flock(output, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        cure = "wait for it, or give another file"
+        raise InvalidInput.of("--output", f"another command is writing to {str(path)!r}", cure) from None
+    except OSError:
+        pass  # a file system without locks
+    done = read_done(path)
+    if output.seek(0, SEEK_END) > done.whole:
         output.truncate(done.whole)
         say(f"{path}: its last line was torn; cut off, to be screened again")
     return done, output

@@ -112,8 +112,6 @@ def read_done(output: Path) -> Done:
     decided_by: set[tuple[str, str]] = set()
     if not output.exists():
         return Done(ids, texts, whole)
-    if not output.is_file():
-        raise InvalidInput.of("--output", f"{str(output)!r} is not a file", "give the path of a file")
     with output.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             torn = not line.endswith(b"\n")

@@ -109,7 +109,8 @@ def decision_view(content: Content, decision: Decision) -> RenderableType:
         head.add_row("found", Text(place))
     head.add_row("policy", Text(decision.policy))
     head.add_row("model", Text(decision.model))
-    size = f"{decision.language}, {decision.tokens} tokens in {decision.chunks} chunk{'s' * (decision.chunks != 1)}"
+    tokens, chunks = decision.tokens, decision.chunks
+    size = f"{decision.language}, {tokens} token{'s' * (tokens != 1)} in {chunks} chunk{'s' * (chunks != 1)}"
     head.add_row("text", Text(f"{content.direction.value}, {size}, {milliseconds(decision)} ms"))
     return Group(head, _scores(decision.scores))
 

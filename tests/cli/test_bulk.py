@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from guard.cli.bulk import BulkOptions, screen_file
-from guard.errors import Unavailable
+from guard.errors import InvalidInput, Unavailable
 from guard.records import Record, hash_text, read
 from guard.sdk.fake import FakeGuard
 from guard.types import Action, Content, Direction
@@ -205,6 +205,23 @@ def test_foreign_output(command: Command, tiny_model_dir: Path, rows_file: RowsF
         outcome = command("screen", "--input", rows, "--output", target, "--model", tiny_model_dir)
         assert (outcome.code, len(outcome.errors)) == (2, 1) and "--output" in outcome.err
         assert target.is_dir() or target.read_bytes() == before
+
+
+def test_output_has_one_writer(rows_file: RowsFile, output: Path) -> None:
+    """While one run writes to an output another one is refused; afterwards it goes on."""
+    rows = rows_file(*_ROWS)
+    refusals: list[str] = []
+
+    def meanwhile(_content: Content) -> str:
+        with pytest.raises(InvalidInput) as refused:
+            screen_file(FakeGuard(), _options(rows, output))
+        refusals.append(str(refused.value))
+        return "allow"
+
+    assert screen_file(FakeGuard(meanwhile), _options(rows, output, jobs=1)).written == len(_ROWS)
+    assert len(refusals) == len(_ROWS)
+    assert all("--output: another command is writing to" in refusal for refusal in refusals)
+    assert screen_file(FakeGuard(), _options(rows, output)).skipped == len(_ROWS)
 
 
 def test_other_policy_is_said(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
