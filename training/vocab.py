@@ -33,6 +33,8 @@ from training.network import load_encoder
 from training.run import Run
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", PROMPT_TOKEN, OUTPUT_TOKEN]
+#: A longer word would become one unknown token, and so unread: as good as no limit.
+LONGEST_WORD = 1_000_000
 UNIHAN = Path("/usr/share/unicode/Unihan_Readings.txt.bz2")
 
 
@@ -99,7 +101,7 @@ def new_characters(pieces: Iterable[str], counts: Counter[str], min_count: int) 
 def make_tokenizer(vocabulary: list[str]) -> Tokenizer:
     """A BERT tokenizer (lower-case, accents stripped, Chinese characters apart) over a vocabulary."""
     table = {piece: index for index, piece in enumerate(vocabulary)}
-    tokenizer = Tokenizer(WordPiece(table, unk_token="[UNK]", max_input_chars_per_word=64))
+    tokenizer = Tokenizer(WordPiece(table, unk_token="[UNK]", max_input_chars_per_word=LONGEST_WORD))
     tokenizer.normalizer = BertNormalizer(lowercase=True, strip_accents=True, handle_chinese_chars=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.add_special_tokens(_SPECIAL)
