@@ -58,6 +58,8 @@ MODEL_WRITTEN: Mapping[str, str] = {
     "alpaca_zh_carbonz0": "text-davinci-003, machine-translated",
     "chat_baseline": "text-davinci-003 (translated Alpaca), in part",
     "codealpaca": "text-davinci-003",
+    "composed": "answers of the contrast set under requests of the other corpora",
+    "contrast": "a language model, for this project",
     "diasafety": "small dialogue models, in part",
     "gptfuzz_responses": "ChatGPT (answers)",
     "guardreasoner_mix": "GPT-4 and open models (WildGuardTrain), in part",
