@@ -186,18 +186,17 @@ class Engine:
             return self._decision(subject, finding, Action.REWRITE, text)
         fired = {rule.id for rule in finding.outcome.rules}
         rules = (*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired))
-        message = message_for(subject.policy, second.outcome, subject.language)
         uncovered = replace(finding, outcome=replace(second.outcome, rules=rules))
-        return self._decision(subject, uncovered, Action.BLOCK, message)
+        return self._decision(subject, uncovered, Action.BLOCK)
 
     def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str | None = None) -> Decision:
         """Put a decision together; without a text it is the original or, unless that is allowed, the message."""
-        if text is None:
-            allowed = action is Action.ALLOW
-            text = subject.content.text if allowed else message_for(subject.policy, finding.outcome, subject.language)
+        message = text is None and action is not Action.ALLOW
+        if message:
+            text = message_for(subject.policy, finding.outcome, subject.language)
         return Decision(
             action=action,
-            output_text=text,
+            output_text=subject.content.text if text is None else text,
             rules=finding.outcome.rules,
             scores=finding.scored.scores,
             detections=finding.detections,
@@ -209,6 +208,7 @@ class Engine:
             degraded=finding.degraded,
             timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
             request_id=subject.content.request_id,
+            message=message,
         )
 
 

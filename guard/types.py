@@ -186,8 +186,7 @@ class Decision:
 
     Attributes:
         action: The strongest action of the rules that fired and are not in shadow.
-        output_text: What may be passed on: the original, the masked text, or the policy's message (of a block or
-            of a rewrite by template), which is for the person to read and never for the model.
+        output_text: What may be passed on: the original, the masked text, or the policy's message.
         rules: Every rule that fired, shadow rules included.
         scores: EVERY category's calibrated score; empty only if the classifier failed (degraded).
         detections: Spans found by recognizers (and by the model where it localises).
@@ -199,6 +198,8 @@ class Decision:
         degraded: True if the text could not be screened and ``on_error`` decided.
         timings: Microseconds per phase.
         request_id: The caller's id, unchanged.
+        message: True if ``output_text`` is the policy's message (of a block, or of a rewrite by template) and no
+            part of the text: it is for the person to read and never for the model.
     """
 
     action: Action
@@ -214,6 +215,7 @@ class Decision:
     degraded: bool = False
     timings: Timings = field(default_factory=Timings)
     request_id: str = ""
+    message: bool = False
 
     @property
     def allowed(self) -> bool:

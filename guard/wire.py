@@ -139,6 +139,7 @@ def decision_to_proto(decision: Decision) -> pb.Decision:
             queue_us=timings.queue, tokenise_us=timings.tokenise, infer_us=timings.infer, decide_us=timings.decide
         ),
         request_id=decision.request_id,
+        message=decision.message,
     )
 
 
@@ -165,6 +166,7 @@ def decision_from_proto(message: pb.Decision) -> Decision:
         degraded=message.degraded,
         timings=Timings(timings.queue_us, timings.tokenise_us, timings.infer_us, timings.decide_us),
         request_id=message.request_id,
+        message=message.message,
     )
 
 

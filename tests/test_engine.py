@@ -159,6 +159,24 @@ def test_a_template_replaces_the_whole_text(engine: Engine) -> None:
     assert decision.output_text == "help"
 
 
+@pytest.mark.parametrize(
+    ("text", "direction", "policy", "action", "message"),
+    [
+        ("hello", "prompt", "default", Action.ALLOW, False),
+        ("the bomb", "prompt", "silent", Action.ALLOW, False),
+        (f"call {_MOBILE}", "output", "default", Action.REWRITE, False),
+        ("selfharm", "prompt", "default", Action.REWRITE, True),
+        ("the bomb", "prompt", "default", Action.BLOCK, True),
+    ],
+)
+def test_a_message_is_told_from_the_text(
+    engine: Engine, text: str, direction: str, policy: str, action: Action, message: bool
+) -> None:
+    """A decision says whether its output is the policy's words, for the person, or the text, for the model."""
+    decision = engine.screen(make_content(text, direction, policy=policy))
+    assert (decision.action, decision.message) == (action, message)
+
+
 def test_the_strongest_action_wins(engine: Engine) -> None:
     """A text to block is blocked, whatever else in it could have been masked."""
     decision = engine.screen(make_content(f"bomb, call {_MOBILE}", "output"))
@@ -176,7 +194,7 @@ rules:
     # The word before the digits makes them an order number, until it is masked.
     text = f"a@example.order {_MOBILE}"
     decision = Engine(classifier, _policies(rules)).screen(make_content(text))
-    assert decision.action is Action.BLOCK
+    assert decision.action is Action.BLOCK and decision.message
     assert decision.output_text == "policy words"
     assert [rule.id for rule in decision.rules] == ["email", "phone"]
     assert [d.category for d in decision.detections] == ["pii.email"]
@@ -291,6 +309,7 @@ def test_a_failure_is_decided_by_policy(
     decision = engine.screen(make_content("hello", policy=policy))
     assert decision.degraded
     assert (decision.action, decision.output_text) == (action, output)
+    assert decision.message is (action is Action.BLOCK)
     assert decision.scores == {} and decision.rules == () and decision.detections == ()
     assert decision.policy.startswith(f"{policy}@") and decision.model.startswith("tiny@")
 
@@ -339,6 +358,7 @@ def test_a_masked_text_that_cannot_be_screened_never_passes_unmasked(
     decision = engine.screen(make_content(f"电话 {_MOBILE}", "output", policy=policy))
     assert decision.degraded
     assert (decision.action, decision.output_text) == (action, output)
+    assert decision.message is (action is Action.BLOCK)
     assert [rule.id for rule in decision.rules] == ["pii"]
 
 

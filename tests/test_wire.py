@@ -60,6 +60,7 @@ _decisions = st.builds(
     degraded=st.booleans(),
     timings=st.builds(Timings, _count, _count, _count, _count),
     request_id=_text,
+    message=st.booleans(),
 )
 
 

@@ -97,7 +97,7 @@ def decision_view(content: Content, decision: Decision) -> RenderableType:
     head = _pairs()
     head.add_row("action", styled(decision.action))
     if decision.output_text != content.text:
-        head.add_row("output", Text(printable(decision.output_text)))
+        head.add_row("message" if decision.message else "output", Text(printable(decision.output_text)))
     if decision.degraded:
         head.add_row("degraded", Text("the text could not be scored; the policy's on_error decided", style="red"))
     for rule in decision.rules:

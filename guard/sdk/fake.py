@@ -224,14 +224,10 @@ def _strength(answer: str | Decision) -> int:
 
 def _decided(content: Content, action: Action, masked: tuple[Span, ...]) -> Decision:
     fired = action is not Action.ALLOW
-    text = FAKE_MESSAGE
-    if not fired:
-        text = content.text
-    elif action is Action.REWRITE and masked:
-        text = mask(content.text, masked)
+    message = action is Action.BLOCK or (action is Action.REWRITE and not masked)
     return Decision(
         action=action,
-        output_text=text,
+        output_text=FAKE_MESSAGE if message else mask(content.text, masked),
         rules=(FiredRule("fake", NONCOMPLIANT, _SURE, _THRESHOLD, action),) if fired else (),
         scores={name: _SURE if fired and name == NONCOMPLIANT else 0.0 for name in CATEGORIES},
         detections=tuple(Detection(NONCOMPLIANT, span, _SURE, "fake") for span in masked),
@@ -241,6 +237,7 @@ def _decided(content: Content, action: Action, masked: tuple[Span, ...]) -> Deci
         tokens=len(content.text.split()),
         language=language_of(content.text),
         request_id=content.request_id,
+        message=message,
     )
 
 

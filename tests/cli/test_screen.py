@@ -17,10 +17,11 @@ def _record(command: Command, *arguments: object, stdin: bytes = b"") -> Record:
 
 
 def test_blocked_text_is_shown(command: Command, tiny_model_dir: Path) -> None:
-    """The table names the action, what may be passed on, the rules that fired with their evidence, every score."""
+    """The table names the action, the message or the text to pass on, the rules with their evidence, every score."""
     outcome = command("screen", "a bomb", "--model", tiny_model_dir)
     assert outcome.code == 0 and outcome.err == ""
-    assert "action  block" in outcome.out
+    assert ["action", "block"] in [line.split() for line in outcome.out.splitlines()]
+    assert "\nmessage  Sorry" in outcome.out
     assert "weapons-prompt: weapons 0.982 >= 0.750 -> block" in outcome.out
     assert all(category in outcome.out for category in CATEGORIES)
 

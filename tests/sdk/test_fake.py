@@ -35,6 +35,13 @@ def test_fake_masks_what_it_rewrites() -> None:
     assert [(found.span.start, found.span.end) for found in decision.detections] == [(0, 3), (8, 11)]
 
 
+def test_fake_tells_its_message_from_the_text() -> None:
+    """What a fake blocks, or rewrites with nothing to mask, is answered with a message; all else with the text."""
+    fake = FakeGuard({"555": "rewrite", "bomb": "block"})
+    assert [fake.screen(text).message for text in ("hello", "call 555", "a bomb")] == [False, False, True]
+    assert FakeGuard(lambda _content: "rewrite").screen("hello").message
+
+
 def test_fake_asks_a_function() -> None:
     """Rules can be a function of the whole content."""
     fake = FakeGuard(lambda content: "block" if content.tags.get("tenant") == "a" else "allow")
