@@ -17,7 +17,7 @@ from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier, Query, Scored
 from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
-from guard.language import language_of
+from guard.language import OTHER, language_of
 from guard.normalize import Normalized, normalize
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
@@ -91,7 +91,7 @@ class Engine:
         Returns:
             One result per content, in order; content that breaks the contract fails alone.
         """
-        checked = [self._check(content) for content in contents]
+        checked = [self._admit(content) for content in contents]
         decided = iter(self._decide([subject for subject in checked if isinstance(subject, _Subject)]))
         return [next(decided) if isinstance(subject, _Subject) else subject for subject in checked]
 
@@ -104,6 +104,17 @@ class Engine:
             policies=self._policies.infos(),
             limits=Limits(max_tokens=limits.max_text, chunk_tokens=limits.chunk),
         )
+
+    def _admit(self, content: Content) -> _Subject | InvalidInput:
+        """Check and prepare; what a defect makes unreadable is left so, to be decided by ``on_error``."""
+        try:
+            return self._check(content)
+        except Exception as error:  # a defect of the checks or of normalisation must not cost the rest of a batch
+            _log_failure(error)
+        try:
+            return _Subject(content, self._policies.get(content.policy))
+        except InvalidInput as unknown:
+            return unknown
 
     def _check(self, content: Content) -> _Subject | InvalidInput:
         began = time.perf_counter_ns()
@@ -128,27 +139,29 @@ class Engine:
     def _decide(self, subjects: Sequence[_Subject]) -> list[Decision | InvalidInput]:
         findings = self._examine(subjects)
         masked = {
-            index: subject.masked(finding.outcome.spans)
+            index: _masked(subject, finding.outcome.spans)
             for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
             if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
         }
-        again = dict(zip(masked, self._examine(list(masked.values())), strict=True))
+        covered = {index: subject for index, subject in masked.items() if subject is not None}
+        again = dict(zip(covered, self._examine(list(covered.values())), strict=True))
         results: list[Decision | InvalidInput] = []
         for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
             if isinstance(finding, InvalidInput):
                 results.append(finding)
             elif index in masked:
-                results.append(self._rewritten(subject, finding, masked[index], again[index]))
+                results.append(self._rewritten(subject, finding, masked[index], again.get(index)))
             else:
                 results.append(self._decision(subject, finding, finding.outcome.action))
         return results
 
     def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput]:
-        """Score and evaluate; what could not be screened is found degraded."""
-        scores = self._score([subject.query for subject in subjects])
+        """Score and evaluate; what could not be read or scored is found degraded."""
+        queries = {index: query for index, subject in enumerate(subjects) if (query := subject.query)}
+        scores = dict(zip(queries, self._score(list(queries.values())), strict=True))
         return [
-            scored if isinstance(scored, InvalidInput) else _judge(subject, scored)
-            for subject, scored in zip(subjects, scores, strict=True)
+            scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
+            for index, subject in enumerate(subjects)
         ]
 
     def _score(self, queries: Sequence[Query]) -> list[Scored | InvalidInput | None]:
@@ -168,15 +181,16 @@ class Engine:
         return [scored for query in queries for scored in self._score([query])]
 
     def _rewritten(
-        self, subject: _Subject, finding: _Finding, masked: _Subject, second: _Finding | InvalidInput
+        self, subject: _Subject, finding: _Finding, masked: _Subject | None, second: _Finding | InvalidInput | None
     ) -> Decision:
         """The decision about a masked text, after its own screening.
 
         A masked text that could not be screened (asterisks may be more tokens than the digits were) is
-        decided by ``on_error``, as the original would have been; the original itself passes in no case.
+        decided by ``on_error``, as the original would have been; the original itself passes in no case, and
+        the message stands for a text that could not be masked.
         """
-        text = masked.content.text
-        if isinstance(second, InvalidInput) or second.degraded:
+        text = None if masked is None else masked.content.text
+        if second is None or isinstance(second, InvalidInput) or second.degraded:
             unsure = replace(finding, degraded=True)
             if subject.policy.failure_action is Action.ALLOW:
                 return self._decision(subject, unsure, Action.REWRITE, text)
@@ -214,23 +228,18 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """Checked content on its way through: with its policy, normalised."""
+    """Content on its way through, with its policy: checked and normalised, or unreadable because of a defect."""
 
     content: Content
     policy: Policy
-    normalized: Normalized
-    context: tuple[Turn, ...]
-    language: str
-    prepare_us: int
+    normalized: Normalized | None = None
+    context: tuple[Turn, ...] = ()
+    language: str = OTHER
+    prepare_us: int = 0
 
     @property
-    def query(self) -> Query:
-        return Query(self.normalized.text, self.content.direction, self.context)
-
-    def masked(self, spans: Iterable[Span]) -> _Subject:
-        """The same content with the spans covered."""
-        text = mask(self.content.text, spans)
-        return replace(self, content=replace(self.content, text=text), normalized=normalize(text))
+    def query(self) -> Query | None:
+        return Query(self.normalized.text, self.content.direction, self.context) if self.normalized else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +253,19 @@ class _Finding:
     degraded: bool = False
 
 
+def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
+    """The same content with the spans covered; None if a defect prevents that."""
+    try:
+        text = mask(subject.content.text, spans)
+        return replace(subject, content=replace(subject.content, text=text), normalized=normalize(text))
+    except Exception as error:  # a recognizer's wrong span, or normalisation: on_error decides, too
+        _log_failure(error)
+        return None
+
+
 def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
     began = time.perf_counter_ns()
-    if scored is None:
+    if scored is None or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
         detections = detect(subject.normalized)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
 from collections.abc import Callable, Sequence
@@ -331,6 +332,63 @@ def test_a_text_that_breaks_the_classifier_fails_alone(engine: Engine, classifie
     results = engine.screen_batch([make_content("hello"), make_content("poison"), make_content("bomb")])
     assert [_timeless(d).degraded for d in results] == [False, True, False]
     assert [_timeless(d).action.value for d in results] == ["allow", "block", "block"]
+
+
+def _breaks(name: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect on texts with a word in the function of a module."""
+    module, _, function = name.rpartition(".")
+    real = getattr(importlib.import_module(module), function)
+
+    def broken(text: str, *arguments: object) -> object:
+        if word in text:
+            raise RuntimeError(f"SECRET {text}")
+        return real(text, *arguments)
+
+    monkeypatch.setattr(name, broken)
+
+
+@pytest.mark.parametrize("defect", ["guard.content.normalize", "guard.engine.normalize", "guard.engine.language_of"])
+def test_a_text_that_cannot_be_read_fails_alone(
+    engine: Engine, defect: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect before the classifier is decided by on_error for its text only, and logged without the text."""
+    contents = [
+        Content("bomb"),
+        Content("poison"),
+        Content("poison", policy="open"),
+        Content("poison", policy="none"),
+        Content("hello"),
+    ]
+    _breaks(defect, "poison", monkeypatch)
+    bomb, closed, opened, unknown, hello = engine.screen_batch(contents)
+    assert isinstance(unknown, InvalidInput) and [v.field for v in unknown.violations] == ["policy"]
+    decisions = [_timeless(result) for result in (bomb, closed, opened, hello)]
+    assert [decision.degraded for decision in decisions] == [False, True, True, False]
+    assert [decision.action.value for decision in decisions] == ["block", "block", "allow", "allow"]
+    assert [decision.output_text for decision in decisions] == ["no weapons", "policy words", "poison", "hello"]
+    assert "RuntimeError" in caplog.text and "poison" not in caplog.text and "SECRET" not in caplog.text
+
+
+def test_a_context_that_cannot_be_read_fails_its_text_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in what came before a text degrades that text's decision only."""
+    poisoned = Content("hello", context=(Turn(Role.USER, "poison"),))
+    _breaks("guard.engine.normalize", "poison", monkeypatch)
+    results = [_timeless(result) for result in engine.screen_batch([poisoned, Content("hello")])]
+    assert [(decision.degraded, decision.action.value) for decision in results] == [(True, "block"), (False, "allow")]
+
+
+@pytest.mark.parametrize(("defect", "word"), [("guard.engine.mask", "call"), ("guard.engine.normalize", "***")])
+@pytest.mark.parametrize(("policy", "action"), [("default", Action.BLOCK), ("open", Action.REWRITE)])
+def test_a_text_that_cannot_be_masked_is_replaced_by_the_message(
+    engine: Engine, defect: str, word: str, policy: str, action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect in masking passes neither the original nor half of it: on_error names the action, the message stands."""
+    _breaks(defect, word, monkeypatch)
+    contents = [make_content(text, "output", policy=policy) for text in (f"call {_MOBILE}", "hello")]
+    first, other = [_timeless(result) for result in engine.screen_batch(contents)]
+    assert (first.action, first.output_text, first.message, first.degraded) == (action, "policy words", True, True)
+    assert [rule.id for rule in first.rules] == ["pii"]
+    assert other.allowed and not other.degraded
 
 
 def test_a_score_that_is_no_number_is_a_failure(tiny_model_dir: Path) -> None:
