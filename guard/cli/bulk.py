@@ -103,13 +103,11 @@ def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
             say(f"{options.output}: has records of another policy or model than {' and '.join(decided_by)}")
         progress = stack.enter_context(RowProgress(file.total))
         steps = _steps(file.rows, parser, done, max_bytes)
-        for window in decide_in_order(guard, windows(steps, max_bytes), options.jobs):
+        for window in decide_in_order(guard, _of_mapped(windows(steps, max_bytes), parser), options.jobs):
             for decided in window:
                 _settle(decided, file.name, counts, output, options.keep_text)
             output.flush()
             progress.update(len(window), window[-1].step.position)
-    for column in parser.unseen:
-        say(f"--map: no row has the column {column!r}")
     if counts.degraded:
         say(f"{counts.degraded} text{'s' * (counts.degraded > 1)} could not be scored; the policy's on_error decided")
     return counts
@@ -167,6 +165,13 @@ def _steps(rows: Iterable[RawRow], parser: RowParser, done: Done, max_bytes: int
             yield Step(raw.number, raw.position, error=error)
         else:
             yield Step(raw.number, raw.position, row=None if skipped else row)
+
+
+def _of_mapped(windows: Iterable[list[Step]], parser: RowParser) -> Iterator[list[Step]]:
+    """The windows, if the first rows have the columns that were mapped: else nothing is screened."""
+    for window in windows:
+        parser.check_columns()
+        yield window
 
 
 def _check_size(content: Content, max_bytes: int) -> None:

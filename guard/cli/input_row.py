@@ -76,7 +76,7 @@ def parse_map(pairs: Sequence[str], columns: tuple[str, ...] | None) -> dict[str
 
 
 class RowParser:
-    """Parses the rows of one file. Not thread-safe; remembers which mapped columns it has seen."""
+    """Parses the rows of one file. Not thread-safe; remembers which columns it has seen."""
 
     def __init__(self, file: RowFile, columns_by_field: Mapping[str, str], *, direction: str, policy: str) -> None:
         """Take the file and what holds for all of its rows.
@@ -93,11 +93,20 @@ class RowParser:
         self._direction = direction
         self._policy = policy
         self._unseen = set(columns_by_field.values())
+        self._seen: set[str] = set()
 
-    @property
-    def unseen(self) -> list[str]:
-        """Mapped columns that no row had so far: most likely mistyped."""
-        return sorted(self._unseen)
+    def check_columns(self) -> None:
+        """Refuse mapped columns that no row has had so far: they are most likely mistyped.
+
+        Raises:
+            InvalidInput: Every such column is named; none as long as no row could be read.
+        """
+        if self._unseen and self._seen:
+            cure = f"they have {', '.join(sorted(self._seen))}"
+            raise InvalidInput(
+                Violation("--map", f"none of the first rows has the column {column!r}", cure)
+                for column in sorted(self._unseen)
+            )
 
     def parse(self, row: RawRow) -> InputRow:
         """The input of one row.
@@ -107,7 +116,9 @@ class RowParser:
         """
         if row.error is not None:
             raise row.error
-        self._unseen.difference_update(row.values)
+        if self._unseen:
+            self._unseen.difference_update(row.values)
+            self._seen.update(row.values)
         found: list[Violation] = []
         columns = {field: self._column(row, field) for field in FIELDS}
         used = frozenset(columns.values())

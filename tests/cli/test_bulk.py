@@ -271,12 +271,22 @@ def test_no_text(command: Command, tiny_model_dir: Path, rows_file: RowsFile, ou
     assert "13912345678" not in output.read_text()
 
 
-def test_mistyped_column_is_said(command: Command, tiny_model_dir: Path, rows_file: RowsFile) -> None:
-    """A mapped column that no row has is said."""
-    arguments = ["screen", "--input", rows_file(*_ROWS), "--model", tiny_model_dir, "--map"]
+def test_mistyped_column(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
+    """A mapped column that none of the first rows has is refused with those that there are, before any is screened."""
+    rows = rows_file("bad", *_ROWS)
+    arguments = ["screen", "--input", rows, "--output", output, "--model", tiny_model_dir, "--map"]
     outcome = command(*arguments, "sdie=direction")
-    assert "no row has the column 'sdie'" in outcome.err
+    assert (outcome.code, len(outcome.errors), list(read(output))) == (2, 1, [])
+    assert outcome.err.startswith("guard: --map: none of the first rows has the column 'sdie' (they have ")
+    assert "side" in outcome.err
     assert command(*arguments, "side=nonsense").code == 2
+
+
+def test_column_of_some_rows(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
+    """A mapped column that a few of the first rows have is no mistake, and neither is a file without rows."""
+    arguments = ["screen", "--output", output, "--model", tiny_model_dir, "--map", "prompt=context", "--input"]
+    assert command(*arguments, rows_file({"text": "one"}, {"text": "two", "prompt": "x"}, *_ROWS)).code == 0
+    assert command(*arguments, rows_file(name="none.jsonl")).code == 0
 
 
 def test_memory_is_flat(rows_file: RowsFile, output: Path) -> None:

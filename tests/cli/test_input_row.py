@@ -90,10 +90,16 @@ def test_mapped_columns() -> None:
 
 
 def test_unseen_columns() -> None:
-    """A mapped column that no row has is known as unseen."""
-    parser = _parser(mapped={"direction": "sdie", "text": "t"})
-    parser.parse(RawRow(1, 0, {"t": "x", "side": "output"}))
-    assert parser.unseen == ["sdie"]
+    """Mapped columns that no row has had are refused by name with those that there are; one row is enough."""
+    parser = _parser(mapped={"direction": "side", "text": "t"})
+    parser.check_columns()
+    parser.parse(RawRow(1, 0, {"t": "x", "sdie": "output"}))
+    with pytest.raises(InvalidInput) as refused:
+        parser.check_columns()
+    (violation,) = refused.value.violations
+    assert (violation.field, "'side'" in violation.reason, "sdie, t" in violation.cure) == ("--map", True, True)
+    parser.parse(RawRow(2, 0, {"t": "x", "side": "output"}))
+    parser.check_columns()
 
 
 def test_parse_map() -> None:
