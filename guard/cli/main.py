@@ -14,7 +14,7 @@ import typer
 
 from guard.cli.demo import demo
 from guard.cli.info import info
-from guard.cli.output import complain, error_lines, need_command, say, write_line
+from guard.cli.output import complain, error_lines, need_command, printable, say, write_line
 from guard.cli.policy import policy
 from guard.cli.screen import screen
 from guard.cli.serve import serve
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(serve)
-app.command()(screen)
+app.command(context_settings={"allow_extra_args": True})(screen)  # which answers them with a cure of its own
 app.command()(info)
 app.command()(demo)
 app.add_typer(policy, name="policy")
@@ -77,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         code = _INTERRUPTED
     except GuardError as error:
         for line in error_lines(error):
-            complain(line)
+            complain(printable(line))
         return _BAD_INPUT if isinstance(error, _INPUT_ERRORS) else _UNAVAILABLE
     except SystemExit:
         # How typer ends where whoever reads the output has gone; its own code would say "a finding".

@@ -23,6 +23,7 @@ _WINDOW_SECONDS = 600.0
 
 
 def screen(
+    command: typer.Context,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text, or - to read standard input.")] = None,
     direction: Annotated[Direction, typer.Option(help="Towards the model or from it.")] = Direction.PROMPT,
     context: Annotated[
@@ -63,6 +64,9 @@ def screen(
 
     Exit codes: 0 fine, 1 a text is not allowed (with --exit-code), 2 bad usage or input, 3 unavailable.
     """
+    if command.args:
+        # Not shown: they are words of the text.
+        raise InvalidInput.of("TEXT", "more than one argument", "quote the text")
     if input_ is None:
         _check_single(text, output, map_, jobs)
         content = _content(text or "", direction, context, policy if server is not None else None)

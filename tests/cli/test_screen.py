@@ -79,6 +79,19 @@ def test_context(command: Command, tiny_model_dir: Path, context: str) -> None:
     assert _record(command, "hello", "--context", context, "--model", tiny_model_dir).action is Action.ALLOW
 
 
+def test_unquoted_text(command: Command) -> None:
+    """A text without quotes is refused with the cure, and none of its words is repeated."""
+    for words in (
+        ["How", "to", "kill"],
+        ["How", "--direction", "output", "kill"],
+        ["--input", "rows.jsonl", "How", "to"],
+    ):
+        outcome = command("screen", *words)
+        assert (outcome.code, outcome.out, len(outcome.errors)) == (2, "", 1)
+        assert outcome.err.startswith("guard: TEXT: ") and "quote the text" in outcome.err
+        assert not any(f" {word} " in outcome.err for word in words)
+
+
 def test_exit_code(command: Command, tiny_model_dir: Path) -> None:
     """With --exit-code a text that is not allowed exits 1, an allowed one 0; without it both exit 0."""
     assert command("screen", "a bomb", "--exit-code", "--model", tiny_model_dir).code == 1
