@@ -20,8 +20,11 @@ def serve(
         ),
     ] = None,
     policy: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE|DIR", help="A policy file, or a directory of them.  [GUARD_POLICY]"),
+        str | None,
+        typer.Option(
+            metavar="FILE|DIR|NAME",
+            help="A policy file, a directory of them, or the name of one that ships.  [GUARD_POLICY]",
+        ),
     ] = None,
     model: Annotated[
         Path | None,

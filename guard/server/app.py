@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from guard.engine import Engine
 from guard.errors import Unavailable
+from guard.policy.load import resolve_policy
 from guard.server.address import Address
 from guard.server.health import Health
 from guard.server.logs import configure_logs
@@ -96,12 +97,14 @@ def serve(settings: Settings) -> None:
     """Load, warm up, listen, print one ready line per address, and answer until SIGTERM or SIGINT.
 
     Raises:
+        InvalidInput: There is no such policy.
         ArtifactError: The model directory cannot be used.
         PolicyError: A policy has mistakes.
         Unavailable: An address is in use or cannot be listened at.
     """
     configure_logs(settings.log_level, settings.log_format)
-    engine = Engine.load(settings.model, settings.policy, threads=settings.threads, max_tokens=settings.max_tokens)
+    policy = None if settings.policy is None else resolve_policy(settings.policy)
+    engine = Engine.load(settings.model, policy, threads=settings.threads, max_tokens=settings.max_tokens)
     engine.warm_up()
     asyncio.run(_serve(engine, settings))
 

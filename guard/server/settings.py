@@ -44,7 +44,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="HOST:PORT or unix:PATH; several separated by commas. Port 0 takes a free one.",
     )
-    policy: Path | None = Field(default=None, description="A policy file, or a directory of them.")
+    policy: str | None = Field(
+        default=None, description="A policy file, a directory of them, or the name of one that ships."
+    )
     model: Path | None = Field(default=None, description="An artifact directory; the bundled model if not given.")
     workers: int = Field(
         default_factory=usable_cores, ge=1, le=1024, description="Texts screened at once; one a core is fastest."

@@ -64,6 +64,13 @@ def test_environment(tiny_model_dir: Path) -> None:
         assert process.stdout.readline().startswith("guard ready on 127.0.0.1:")
 
 
+def test_shipped_policy(tiny_model_dir: Path) -> None:
+    """A policy that ships is served by its name."""
+    with _serving("--listen", "127.0.0.1:0", "--policy", "default", "--model", tiny_model_dir) as process:
+        assert process.stdout is not None
+        assert "policies default@" in process.stdout.readline()
+
+
 def test_port_taken(command: Command, tiny_model_dir: Path, server_address: str) -> None:
     """A port that is taken is said plainly; the exit code is 3."""
     outcome = command("serve", "--listen", server_address, "--model", tiny_model_dir)
@@ -80,6 +87,7 @@ def test_bad_options(command: Command, tiny_model_dir: Path, tmp_path: Path) -> 
         ("--workers", "0", "guard: workers: "),
         ("--log-level", "loud", "guard: log_level: "),
         ("--policy", policy, f"{policy}:1:"),
+        ("--policy", "defualt", "guard: policy: no such policy: defualt ("),
         ("--model", tmp_path, f"guard: {tmp_path}: "),
     ):
         outcome = command("serve", "--model", tiny_model_dir, option, value)

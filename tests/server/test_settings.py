@@ -42,7 +42,7 @@ def test_every_option_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(f"GUARD_{name}", value)
     assert Settings.load().model_dump() == {
         "listen": ("127.0.0.1:0", "unix:/tmp/g.sock"),
-        "policy": Path("p.yaml"),
+        "policy": "p.yaml",
         "model": Path("m"),
         "workers": 3,
         "threads": 2,
