@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard.errors import GuardError, Problem
+from guard.errors import GuardError, PolicyError, Problem
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.load import TEST_ENDING
 from guard.policy.policy import Operator, Policy
@@ -129,8 +129,11 @@ def load_cases(path: Path, policy: Policy) -> tuple[Case, ...]:
         policy: The policy that it tests; cases may name only rules that it has.
 
     Raises:
-        PolicyError: The file cannot be read, or it has mistakes: all of them, with line and column.
+        PolicyError: There is no such file, it cannot be read, or it has mistakes: all of them, with line and column.
     """
+    if not path.exists():
+        cure = f"write {path.name}, see policies/README.md"
+        raise PolicyError([Problem(str(path), 1, 1, "the policy has no cases beside it", cure)])
     document = read_document(read_bytes(path), str(path))
     known = [rule.id for rule in policy.rules]
     file = validate(document, CaseFile, lambda doc: [*_cross_check(doc), *_unknown_rules(doc, known)])

@@ -62,6 +62,16 @@ def test_shipped(command: Command) -> None:
     assert "default" in unknown.err.partition("(")[2]
 
 
+def test_no_cases(command: Command, policy_file: Path) -> None:
+    """A policy without cases is answered with the name of the file to write and where its form is described."""
+    cases = policy_file.with_name("mine_test.yaml")
+    cases.unlink()
+    outcome = command("policy", "test", policy_file)
+    assert (outcome.code, len(outcome.errors)) == (2, 1)
+    assert outcome.err.startswith(f"{cases}:1:1: ")
+    assert "write mine_test.yaml, see policies/README.md" in outcome.err
+
+
 def test_mistakes(command: Command, policy_file: Path) -> None:
     """A policy or a case file with mistakes is refused with their places; the exit code is 2."""
     policy_file.with_name("mine_test.yaml").write_text("cases:\n  - {name: a, expect: {action: block}}\n")
