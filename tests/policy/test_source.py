@@ -57,7 +57,7 @@ def test_a_place_that_is_not_there_falls_back_to_what_is_around_it() -> None:
         ("a: 1\nb: x\x01\n", 2, 5, "a control character"),
         ("", 1, 1, "the file is empty"),
         ("# only a comment\n", 1, 1, "the file is empty"),
-        ("[" * 5000, 1, 1, "nested too deeply"),
+        ("[\n" * 5000, 1, 1, "nested too deeply"),  # a line each: on one line the reader looks ahead for a key
     ],
 )
 def test_a_file_that_is_not_yaml_is_refused_with_the_place(text: str, line: int, column: int, what: str) -> None:
