@@ -30,6 +30,7 @@ THEMES: tuple[str, ...] = (
     "answers",
     "rare_categories",
     "context",
+    "personal_data",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
