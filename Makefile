@@ -68,7 +68,6 @@ dev: $(DEV_INSTALLED) ## the development environment alone
 $(INSTALLED): pyproject.toml
 	@echo "setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip uninstall $(PIP_FLAGS) --yes setuptools # Python 3.11 adds it, 3.12 does not; nothing needs it
 	@$(VENV)/bin/pip install $(PIP_FLAGS) --editable .
 	@touch $@
 

@@ -136,7 +136,7 @@ def test_image_is_healthy_while_the_sidecar_serves(tiny_model_dir: Path) -> None
 
 
 def test_scoring_leaves_no_trace_at_home(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """Loading and scoring write nothing into the home directory: the runtime's reporting of usage is off."""
+    """Loading and scoring write nothing into the home directory: a runtime that reports usage leaves an id there."""
     hidden = ("XDG_", "ORT_", "HOME")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(_ROOT)}

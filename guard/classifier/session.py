@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 from numpy.typing import NDArray
 
 from guard.classifier.chunker import Chunk
 from guard.errors import ArtifactError
-
-# Recent official builds report usage to their maker, and keep a device id in the home directory, unless this
-# is set before they are loaded. A guard sends nothing anywhere.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort  # after the setting that it reads when it is loaded
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
