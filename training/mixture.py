@@ -8,7 +8,7 @@ held out for calibration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,7 @@ SHARES: Mapping[str, Share] = {
     "jade": Share(9999, 2),
     "aisafetylab_zh": Share(9999, 2),
     "jailbreak_templates": Share(9999, 2),
-    "contrast": Share(9999, 3),
+    "contrast": Share(9999, 4),
     "cold": Share(9000),
     "swsr": Share(2500),
     "implicit_hate": Share(3500),
@@ -79,7 +79,14 @@ class Mixture:
         return {source: len(ids) for source, ids in sorted(seen.items())}
 
 
-def build(rows: Sequence[Row], plain: Path | None, *, seed: int, leave_out: Iterable[str] = ()) -> Mixture:
+def build(
+    rows: Sequence[Row],
+    plain: Path | None,
+    *,
+    seed: int,
+    leave_out: Iterable[str] = (),
+    heldout: Collection[str] | None = None,
+) -> Mixture:
     """Draw the mixture.
 
     Args:
@@ -87,6 +94,7 @@ def build(rows: Sequence[Row], plain: Path | None, *, seed: int, leave_out: Iter
         plain: Parquet of general paragraphs (text, lang, source, licence_class), or None.
         seed: Determines the draw.
         leave_out: Sources that go to the held-out part as a whole.
+        heldout: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
     """
     rng = np.random.default_rng(seed)
     left_out = set(leave_out)
@@ -104,7 +112,7 @@ def build(rows: Sequence[Row], plain: Path | None, *, seed: int, leave_out: Iter
         order = rng.permutation(len(members))[: share.cap]
         for index in order:
             row = members[index]
-            if source in left_out or _held_out(row):
+            if source in left_out or (_held_out(row) if heldout is None else row.id in heldout):
                 heldout.append(row)
             else:
                 train += [row] * share.repeat

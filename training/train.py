@@ -5,7 +5,8 @@
 Reads the mixture (training/mixture.py), normalises and tokenises it exactly as serving does, and trains the
 encoder and head with masked binary cross-entropy in bf16 on length-sorted batches. Writes a checkpoint every
 few minutes and continues from it; the held-out rows' names go to ``mixture.json`` for the calibration.
-``--backbone`` may be any Hugging Face directory or hub id of a BERT WordPiece encoder.
+``--backbone`` may be any Hugging Face directory or hub id of a BERT WordPiece encoder; a directory that this stage
+wrote is trained further, with its head and its held-out rows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
 from training.batches import collate
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir, targets_of
 from training.mixture import Mixture, build
-from training.network import GuardNetwork, load_encoder, save_network
+from training.network import GuardNetwork, load_encoder, load_network, save_network
 from training.run import Checkpoint, Run, device, length_batches, seed_everything
 
 #: A post labelled only for hate is very likely compliant otherwise: a weak zero keeps the overall column honest.
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> None:
     seed_everything(args.seed)
     run = Run.start(args.output, vars(args), [*args.data, *([args.plain] if args.plain else [])])
     rows = [row for path in args.data for row in read_parquet_dir(path)]
-    mixture = build(rows, args.plain, seed=args.seed, leave_out=args.leave_out)
+    earlier = Path(args.backbone) / "mixture.json"
+    heldout = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
+    mixture = build(rows, args.plain, seed=args.seed, leave_out=args.leave_out, heldout=heldout)
     _write_mixture(mixture, args.output)
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
     tokenizer, encoder = load_backbone(args.backbone)
@@ -64,8 +67,11 @@ def main(argv: list[str] | None = None) -> None:
     chunker = Chunker(WordPiece.parse(tokenizer.to_str(), args.backbone), limits)
     examples = encode(mixture.train, chunker, args.seed)
     run.log("tokenised")
-    hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
-    network = GuardNetwork(encoder, hidden, len(CATEGORIES)).to(device())
+    if (Path(args.backbone) / "head.pt").exists():
+        network = load_network(Path(args.backbone), len(CATEGORIES)).to(device())
+    else:
+        hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        network = GuardNetwork(encoder, hidden, len(CATEGORIES)).to(device())
     loss = fit(network, examples, args, run)
     save_network(network, args.output)
     tokenizer.save(str(args.output / "tokenizer.json"))
