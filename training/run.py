@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -54,9 +55,20 @@ class Run:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write ``metrics.json``; its presence says that the stage is complete."""
-        document = {**metrics, "minutes": round((time.time() - self.began) / 60, 1)}
+        self.log("finishing")
+        document = {**metrics, "minutes": round(minutes_of((self.directory / "log.txt").read_text("utf-8")), 1)}
         (self.directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         self.log(f"done: {document}")
+
+
+def minutes_of(log: str) -> float:
+    """Minutes that a stage worked, over all its starts: each start of a log counts up from zero."""
+    total = last = 0.0
+    for stamp in re.findall(r"^\[ *([0-9.]+) min\]", log, flags=re.MULTILINE):
+        if float(stamp) < last:
+            total += last
+        last = float(stamp)
+    return total + last
 
 
 @dataclass(frozen=True, slots=True)

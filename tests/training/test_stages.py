@@ -16,7 +16,7 @@ from training.calibrate import Sample, fit_column
 from training.corpora import COMPLIANT, Row
 from training.mixture import SHARES, build, composed_answers, own_rows
 from training.network import GuardNetwork, load_encoder, load_network, save_network
-from training.run import Run, length_batches, seed_everything
+from training.run import Run, length_batches, minutes_of, seed_everything
 from training.tiny_backbone import write_tiny_backbone
 
 
@@ -213,6 +213,13 @@ def test_a_failed_parity_check_overwrites_nothing(
     with pytest.raises(SystemExit, match="parity"):
         export.main(command)
     assert {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()} == before
+
+
+def test_the_time_of_a_resumed_stage_is_the_sum_of_its_starts() -> None:
+    """A log whose clock starts again counts every start up to its last line."""
+    log = "[   0.1 min] a\n[  29.7 min] b\n[   0.2 min] c\n[   4.3 min] d\n"
+    assert minutes_of(log) == pytest.approx(34.0)
+    assert minutes_of("") == 0
 
 
 def _sample(logits: list[float], values: list[float], chunks: list[float]) -> Sample:
