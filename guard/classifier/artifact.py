@@ -11,9 +11,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from guard.errors import ArtifactError
 from guard.normalize import NORMALIZER_VERSION
@@ -58,6 +58,10 @@ class Platt:
     a: float = 1.0
     b: float = 0.0
     c: float = 0.0
+
+
+#: A :class:`Platt` of every direction and category.
+Calibration: TypeAlias = Mapping[Direction, Mapping[str, Platt]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class Artifact:
     revision: str
     categories: tuple[str, ...]
     unsupported: tuple[str, ...]
-    calibration: Mapping[Direction, Mapping[str, Platt]]
+    calibration: Calibration
     limits: TokenLimits
     outputs: tuple[str, ...]
     sha256: Mapping[str, str]
@@ -135,7 +139,7 @@ def write_artifact(
     *,
     name: str,
     unsupported: tuple[str, ...] = (),
-    calibration: Mapping[Direction, Mapping[str, Platt]] | None = None,
+    calibration: Calibration | None = None,
     limits: TokenLimits | None = None,
     outputs: tuple[str, ...] = ("scores",),
     sources: tuple[Source, ...] = (),
@@ -168,27 +172,19 @@ def write_artifact(
         direction: {c: (calibration or {}).get(direction, {}).get(c, Platt()) for c in CATEGORIES}
         for direction in Direction
     }
-    table = {d.value: {c: {"a": p.a, "b": p.b, "c": p.c} for c, p in per.items()} for d, per in full.items()}
     description = {
         "format_version": FORMAT_VERSION,
         "name": name,
-        "revision": _revision(sha256, table, limits),
+        "revision": _revision(sha256, full, limits),
         "created": created,
         "categories": list(CATEGORIES),
         "unsupported": list(unsupported),
-        "calibration": table,
-        "limits": {
-            "chunk": limits.chunk,
-            "overlap": limits.overlap,
-            "context": limits.context,
-            "max_text": limits.max_text,
-        },
+        "calibration": _table(full),
+        "limits": asdict(limits),
         "normalizer_version": NORMALIZER_VERSION,
         "outputs": list(outputs),
         "sha256": sha256,
-        "sources": [
-            {"name": s.name, "licence": s.licence, "licence_class": s.licence_class, "rows": s.rows} for s in sources
-        ],
+        "sources": [asdict(source) for source in sources],
         "metrics": dict(metrics or {}),
     }
     _write_description(directory, description)
@@ -265,18 +261,7 @@ def _check(artifact: Artifact, file: Path) -> None:
     unknown = sorted(set(artifact.unsupported) - set(CATEGORIES))
     if unknown:
         raise ArtifactError(f"{file}: unsupported names unknown categories {unknown} (export again)")
-    for direction in Direction:
-        missing = sorted(set(CATEGORIES) - set(artifact.calibration.get(direction, {})))
-        if missing:
-            raise ArtifactError(f"{file}: no calibration for {direction.value} {missing} (calibrate again)")
-        # NaN would never reach a threshold, and a slope that is not positive would turn high scores low.
-        wrong = sorted(
-            c for c, p in artifact.calibration[direction].items() if not (p.a > 0 and math.isfinite(p.a + p.b + p.c))
-        )
-        if wrong:
-            raise ArtifactError(
-                f"{file}: calibration of {direction.value} {wrong} needs a > 0 and finite numbers (calibrate again)"
-            )
+    _check_calibration(artifact.calibration, file)
     limits = artifact.limits
     if not (0 <= limits.overlap < limits.chunk <= limits.max_text and limits.context >= 0):
         raise ArtifactError(
@@ -289,11 +274,21 @@ def _check(artifact: Artifact, file: Path) -> None:
                 f"{artifact.directory / name}: sha256 is {found[:12]}..., {FILES.description} says "
                 f"{str(artifact.sha256.get(name))[:12]}... (the file is truncated or altered: restore it)"
             )
-    table = {
-        d.value: {c: {"a": p.a, "b": p.b, "c": p.c} for c, p in per.items()} for d, per in artifact.calibration.items()
-    }
-    if _revision(artifact.sha256, table, limits) != artifact.revision:
+    if _revision(artifact.sha256, artifact.calibration, limits) != artifact.revision:
         raise ArtifactError(f"{file}: revision does not match the contents (the file was edited: calibrate again)")
+
+
+def _check_calibration(calibration: Calibration, file: Path) -> None:
+    for direction in Direction:
+        missing = sorted(set(CATEGORIES) - set(calibration.get(direction, {})))
+        if missing:
+            raise ArtifactError(f"{file}: no calibration for {direction.value} {missing} (calibrate again)")
+        # NaN would never reach a threshold, and a slope that is not positive would turn high scores low.
+        wrong = sorted(c for c, p in calibration[direction].items() if not (p.a > 0 and math.isfinite(p.a + p.b + p.c)))
+        if wrong:
+            raise ArtifactError(
+                f"{file}: calibration of {direction.value} {wrong} needs a > 0 and finite numbers (calibrate again)"
+            )
 
 
 def _write_description(directory: Path, raw: dict[str, Any]) -> None:
@@ -318,8 +313,13 @@ def _digest(directory: Path, file: str) -> str:
         ) from None
 
 
-def _revision(sha256: Mapping[str, str], calibration: Mapping[str, Any], limits: TokenLimits) -> str:
+def _table(calibration: Calibration) -> dict[str, dict[str, dict[str, float]]]:
+    """The calibration as the description has it."""
+    return {d.value: {category: asdict(platt) for category, platt in per.items()} for d, per in calibration.items()}
+
+
+def _revision(sha256: Mapping[str, str], calibration: Calibration, limits: TokenLimits) -> str:
     """Content hash of all that changes scores: the hashed files, the calibration and the token limits."""
     files = {file: sha256.get(file) for file in FILES.hashed}
-    payload = json.dumps([files, calibration, [limits.chunk, limits.overlap, limits.context]], sort_keys=True)
+    payload = json.dumps([files, _table(calibration), [limits.chunk, limits.overlap, limits.context]], sort_keys=True)
     return hashlib.sha256(payload.encode()).hexdigest()[:12]
