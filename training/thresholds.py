@@ -102,7 +102,7 @@ def threshold(found: Weighted, column: int, share: float) -> float:
     inside = int(np.searchsorted(reached, share, side="right"))
     # The first text that is too many must stay below the threshold.
     limit = float(scores[order[inside]]) if inside < len(order) else 0.0
-    return min(_HIGHEST, max(_LOWEST, math.floor(limit * 100) / 100 + 0.01))
+    return round(min(_HIGHEST, max(_LOWEST, math.floor(limit * 100) / 100 + 0.01)), 2)
 
 
 def replace_threshold(text: str, rule_id: str, value: float) -> str:
