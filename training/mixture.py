@@ -85,7 +85,7 @@ def build(
     *,
     seed: int,
     leave_out: Iterable[str] = (),
-    heldout: Collection[str] | None = None,
+    keep_out: Collection[str] | None = None,
 ) -> Mixture:
     """Draw the mixture.
 
@@ -94,7 +94,7 @@ def build(
         plain: Parquet of general paragraphs (text, lang, source, licence_class), or None.
         seed: Determines the draw.
         leave_out: Sources that go to the held-out part as a whole.
-        heldout: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
+        keep_out: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
     """
     rng = np.random.default_rng(seed)
     left_out = set(leave_out)
@@ -112,7 +112,7 @@ def build(
         order = rng.permutation(len(members))[: share.cap]
         for index in order:
             row = members[index]
-            if source in left_out or (_held_out(row) if heldout is None else row.id in heldout):
+            if source in left_out or (_held_out(row) if keep_out is None else row.id in keep_out):
                 heldout.append(row)
             else:
                 train += [row] * share.repeat

@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> None:
     run = Run.start(args.output, vars(args), [*args.data, *([args.plain] if args.plain else [])])
     rows = [row for path in args.data for row in read_parquet_dir(path)]
     earlier = Path(args.backbone) / "mixture.json"
-    heldout = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
-    mixture = build(rows, args.plain, seed=args.seed, leave_out=args.leave_out, heldout=heldout)
+    keep_out = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
+    mixture = build(rows, args.plain, seed=args.seed, leave_out=args.leave_out, keep_out=keep_out)
     _write_mixture(mixture, args.output)
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
     tokenizer, encoder = load_backbone(args.backbone)

@@ -90,6 +90,15 @@ def test_mixture_keeps_held_out_requests_out_of_training() -> None:
     assert mixture.rows_by_source["contrast"] == len({row.id for row in own_rows()})
 
 
+def test_a_continued_training_keeps_its_held_out_rows() -> None:
+    """Rows that an earlier training held out are held out again, and no others."""
+    rows = _rows(300)
+    keep_out = {"posts-3", "posts-8"}
+    mixture = build(rows, None, seed=1, keep_out=keep_out)
+    assert {row.id for row in mixture.heldout} == keep_out
+    assert {row.id for row in rows} - keep_out <= {row.id for row in mixture.train}
+
+
 def test_mixture_repeats_and_caps_by_source() -> None:
     """A source's share says how many rows of a kind enter and how often."""
     share = SHARES["jade"]
