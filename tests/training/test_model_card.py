@@ -97,7 +97,7 @@ def test_the_card_is_written_from_the_run(artifact: Artifact, run: Path, sources
     assert "`posts.parquet` abababababab" in card
     assert "| posts | owner/posts @ 0123456789 | MIT [t] | permissive | 321 |  |" in card
     assert "| plain_papers | owner/papers @ 5 | CC-BY-4.0 | permissive | 45 |  |" in card
-    assert "| contrast | this project | Apache-2.0 | permissive | 67 |  |" in card
+    assert "| contrast | this project | Apache-2.0 | permissive | 67 | a language model, for this project |" in card
     assert "| ece_prompt | 0.04321 |" in card
     assert "| prompt | zh | test_posts | 70 | 30 | 0.875 |" in card
     assert "2 of 3 lines won, 1 tied" in card
