@@ -15,11 +15,15 @@ stage() { # stage NAME COMMAND...: skip what is complete
 }
 
 stage vocab training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" --text "$data/plain.parquet"
-stage align training.pretrain --backbone "$run/vocab" --teacher "$encoder" --pairs "$data/parallel.parquet" --max-tokens 40
+stage align training.pretrain --backbone "$run/vocab" --teacher "$encoder" --pairs "$data/parallel.parquet" \
+    --max-tokens 40 --steps 1160
 stage train training.train --backbone "$run/align" --data "$data/train" --plain "$data/plain.parquet"
-"$python" -m training.export --model "$run/train" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
+# A third of a second epoch with another draw of the mixture.
+stage more training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" \
+    --steps 1100 --lr 4e-5 --seed 1
+"$python" -m training.export --model "$run/more" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/more" --data "$data/train"
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/more" --data "$data/train" \
     --policy policies/default.yaml --write
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy policies/default.yaml \
     --baseline "$data/baseline-ngram.txt" --output "$run/eval"
