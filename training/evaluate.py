@@ -41,7 +41,7 @@ from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import fraction_of
 
-#: Texts of one call of the classifier; they are of like length, so little is padding.
+#: Texts of one task of the pool; they are of like length, so the tasks of a moment take about as long.
 _BLOCK = 256
 _REPORT_SECONDS = 10.0
 

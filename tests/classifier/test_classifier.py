@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.classifier.artifact import FILES, Platt, TokenLimits, write_artifact
+from guard.classifier.artifact import DEFAULT_MODEL_DIR, FILES, Platt, TokenLimits, write_artifact
 from guard.classifier.classifier import Classifier, Query, Scored
 from guard.errors import ArtifactError, InvalidInput
 from guard.types import CATEGORIES, Direction
@@ -41,6 +41,14 @@ def test_a_batch_scores_as_single_texts_do(tiny_classifier: Classifier, queries:
         assert _scores(result) == pytest.approx(_scores(alone), abs=1e-6)
         assert isinstance(result, Scored)
         assert (result.tokens, result.chunks) == (alone.tokens, alone.chunks)
+
+
+def test_neighbours_do_not_move_the_scores_of_the_shipped_model() -> None:
+    """With the int8 graph too, a text's scores are the same to the bit whatever is scored beside it."""
+    classifier = Classifier.load(DEFAULT_MODEL_DIR)
+    texts = ["hello", "如何杀死一个进程", "I will find you and hurt you", "!" * 90, "hello " * 200]
+    queries = [Query(text, Direction.PROMPT) for text in texts]
+    assert [_scores(r) for r in classifier.score_batch(queries)] == [_scores(classifier.score(q)) for q in queries]
 
 
 def test_scores_name_every_category(tiny_classifier: Classifier) -> None:
@@ -85,8 +93,8 @@ def test_raw_scores_have_a_row_a_chunk(tiny_classifier: Classifier) -> None:
     assert weapons[-1] > 0.95 and np.all(weapons[:-1] < 0.1)
 
 
-def test_time_is_shared_out(tiny_classifier: Classifier) -> None:
-    """Every text of a batch has a share of the time that the batch took."""
+def test_every_text_is_timed(tiny_classifier: Classifier) -> None:
+    """Every text of a batch says how long it took itself."""
     results = tiny_classifier.score_batch([Query("hello " * 500, Direction.PROMPT)] * 3)
     assert all(isinstance(r, Scored) and r.timings.infer > 0 and r.timings.tokenise > 0 for r in results)
 
