@@ -52,12 +52,21 @@ class BulkOptions:
 
 @dataclass(slots=True)
 class BulkCounts:
-    """What became of the rows."""
+    """What became of the rows.
+
+    Attributes:
+        actions: Records written by this run, by their action.
+        bad: Rows that could not be screened.
+        skipped: Rows whose records an earlier run has written.
+        degraded: Texts that could not be scored.
+        stopped_before: Records of earlier runs in the output whose text is not allowed.
+    """
 
     actions: dict[Action, int] = field(default_factory=lambda: dict.fromkeys(Action, 0))
     bad: int = 0
     skipped: int = 0
     degraded: int = 0
+    stopped_before: int = 0
 
     @property
     def written(self) -> int:
@@ -66,8 +75,8 @@ class BulkCounts:
 
     @property
     def not_allowed(self) -> int:
-        """Texts that must not be passed on as they are."""
-        return self.written - self.actions[Action.ALLOW]
+        """Texts in the output that must not be passed on as they are, whichever run wrote them."""
+        return self.stopped_before + self.written - self.actions[Action.ALLOW]
 
     def __str__(self) -> str:
         parts = [f"{self.written} screened", *(f"{n} {action.value}" for action, n in self.actions.items())]
@@ -99,6 +108,7 @@ def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
     counts = BulkCounts()
     with ExitStack() as stack:
         done, output = _open_output(options.output, stack)
+        counts.stopped_before = done.not_allowed
         if done.decided_by - {decided_by}:
             say(f"{options.output}: has records of another policy or model than {' and '.join(decided_by)}")
         progress = stack.enter_context(RowProgress(file.total))

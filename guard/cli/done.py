@@ -10,6 +10,7 @@ from pathlib import Path
 
 from guard.errors import InvalidInput
 from guard.records import SCHEMA, hash_text
+from guard.types import Action
 
 # How every line that a Record writes begins: what tells a torn record from somebody's notes.
 _BEGINNING = f'{{"schema": {SCHEMA}, "id": '.encode()
@@ -76,12 +77,14 @@ class Done:
         texts: Each id with the hash of its text.
         whole: Bytes of its whole lines: less than the file's size if its last line is torn.
         decided_by: The policies and models of its records.
+        not_allowed: Its records whose text must not be passed on as it is.
     """
 
     ids: IdSet
     texts: IdSet
     whole: int
     decided_by: frozenset[tuple[str, str]] = frozenset()
+    not_allowed: int = 0
 
     def has(self, row_id: str, text: str) -> bool:
         """True if the row is done.
@@ -108,7 +111,7 @@ def read_done(output: Path) -> Done:
         InvalidInput: It is not a file of records, so it must not be written to.
     """
     ids, texts = IdSet(), IdSet()
-    whole = 0
+    whole = not_allowed = 0
     decided_by: set[tuple[str, str]] = set()
     if not output.exists():
         return Done(ids, texts, whole)
@@ -125,8 +128,9 @@ def read_done(output: Path) -> Done:
             ids.add(row_id)
             texts.add(_with_text(row_id, str(record.get("text_hash"))))
             decided_by.add((str(record.get("policy")), str(record.get("model"))))
+            not_allowed += record.get("action") != Action.ALLOW
             whole += len(line)
-    return Done(ids, texts, whole, frozenset(decided_by))
+    return Done(ids, texts, whole, frozenset(decided_by), not_allowed)
 
 
 def _with_text(row_id: str, text_hash: str) -> str:

@@ -264,6 +264,14 @@ def test_exit_code(command: Command, tiny_model_dir: Path, rows_file: RowsFile) 
     assert command(*arguments, rows_file(_ROWS[1], "bad")).code == 2
 
 
+def test_exit_code_of_a_second_run(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
+    """With --exit-code a second run over the same output exits as the first: what an earlier run found counts."""
+    arguments = ["screen", "--exit-code", "--output", output, "--model", tiny_model_dir, "--input"]
+    assert command(*arguments, rows_file(_ROWS[0])).code == 0
+    assert command(*arguments, rows_file(_ROWS[0])).code == 0
+    assert [command(*arguments, rows_file(*_ROWS)).code for _ in range(2)] == [1, 1]
+
+
 def test_no_text(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
     """With --no-text the records hold hashes and no text."""
     command("screen", "--no-text", "--input", rows_file(*_ROWS), "--output", output, "--model", tiny_model_dir)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_done(tmp_path: Path) -> None:
     assert "a" in done.ids and "b" in done.ids and len(done.ids) == 2
     assert done.whole == path.stat().st_size
     assert done.decided_by == {("p@1", "m@1")}
+
+
+def test_findings_of_before(tmp_path: Path) -> None:
+    """Records of blocked and rewritten texts are counted, those of allowed ones are not."""
+    path = tmp_path / "records.jsonl"
+    decisions = [_DECISION, replace(_DECISION, action=Action.BLOCK), replace(_DECISION, action=Action.REWRITE)]
+    lines = [Record.of(_CONTENT, decision, id=str(n)).to_json() for n, decision in enumerate(decisions)]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    assert read_done(path).not_allowed == 2
 
 
 def test_done_with_its_text(tmp_path: Path) -> None:
