@@ -107,10 +107,8 @@ def screen_file(guard: AnyGuard, options: BulkOptions) -> BulkCounts:
     parser = RowParser(file, columns, direction=options.direction, policy=options.policy)
     counts = BulkCounts()
     with ExitStack() as stack:
-        done, output = _open_output(options.output, stack)
+        done, output = _open_output(options.output, decided_by, stack)
         counts.stopped_before = done.not_allowed
-        if done.decided_by - {decided_by}:
-            say(f"{options.output}: has records of another policy or model than {' and '.join(decided_by)}")
         progress = stack.enter_context(RowProgress(file.total))
         steps = _steps(file.rows, parser, done, max_bytes)
         for window in decide_in_order(guard, _of_mapped(windows(steps, max_bytes), parser), options.jobs):
@@ -139,8 +137,13 @@ def _decided_by(name: str, info: Info) -> tuple[str, str]:
     raise InvalidInput.of("policy", f"no policy {name!r}", f"one of {known}")
 
 
-def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
-    """Open for appending, a torn last line cut off; standard output has nothing done before."""
+def _open_output(path: Path, decided_by: tuple[str, str], stack: ExitStack) -> tuple[Done, IO[bytes]]:
+    """Open for appending, a torn last line cut off; standard output has nothing done before.
+
+    Raises:
+        InvalidInput: Not a file of records, or its records are of another policy or model, so that they would
+            pass for decisions of this one.
+    """
     if path == STANDARD_STREAM:
         return Done(IdSet(), IdSet(), 0), sys.stdout.buffer
     if path.exists() and not path.is_file():
@@ -155,6 +158,9 @@ def _open_output(path: Path, stack: ExitStack) -> tuple[Done, IO[bytes]]:
     except OSError:
         pass  # a file system without locks
     done = read_done(path)
+    if done.decided_by - {decided_by}:
+        reason = f"{str(path)!r} has records of another policy or model than {' and '.join(decided_by)}"
+        raise InvalidInput.of("--output", reason, "give another --output, or remove the file")
     if output.seek(0, SEEK_END) > done.whole:
         output.truncate(done.whole)
         say(f"{path}: its last line was torn; cut off, to be screened again")

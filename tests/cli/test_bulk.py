@@ -224,14 +224,20 @@ def test_output_has_one_writer(rows_file: RowsFile, output: Path) -> None:
     assert screen_file(FakeGuard(), _options(rows, output)).skipped == len(_ROWS)
 
 
-def test_other_policy_is_said(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
-    """Adding to the records of another policy or model is said, because they do not compare."""
+def test_other_policy_is_refused(command: Command, tiny_model_dir: Path, rows_file: RowsFile, output: Path) -> None:
+    """An output with records of another policy or model is refused with a cure, before a row is screened."""
     policy = output.with_name("lax.yaml")
     policy.write_text("version: 1\nname: lax\nrules:\n  - {id: hate, category: hate, threshold: 0.5, action: block}\n")
     command("screen", "--input", rows_file(*_ROWS[:1]), "--output", output, "--model", tiny_model_dir)
     arguments = ["screen", "--input", rows_file(*_ROWS), "--output", output, "--model", tiny_model_dir]
+    with output.open("ab") as torn:
+        torn.write(b'{"schema": ')
+    before = output.read_bytes()
     outcome = command(*arguments, "--policy", policy)
-    assert outcome.code == 0 and "another policy or model" in outcome.err
+    assert (outcome.code, len(outcome.errors), output.read_bytes()) == (2, 1, before)
+    assert "another policy or model" in outcome.err and "(give another --output, or remove the file)" in outcome.err
+    output.unlink()
+    assert command(*arguments, "--policy", policy).code == 0
 
 
 def test_failure_keeps_what_is_done(rows_file: RowsFile, output: Path) -> None:
