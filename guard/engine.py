@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
-from guard.classifier.classifier import Classifier, Query, Scored
+from guard.classifier.classifier import TOO_LONG_CURE, Classifier, Query, Scored
 from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import OTHER, language_of
@@ -122,7 +122,7 @@ class Engine:
         limits = self._classifier.artifact.limits
         if len(content.text) > limits.max_text * _CHARACTERS_PER_TOKEN:
             reason = f"{len(content.text)} characters, the limit is {limits.max_text * _CHARACTERS_PER_TOKEN}"
-            found.append(Violation("text", reason, "split the text, or raise --max-tokens"))
+            found.append(Violation("text", reason, TOO_LONG_CURE))
         try:
             policy = self._policies.get(content.policy)
         except InvalidInput as error:

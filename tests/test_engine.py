@@ -254,6 +254,8 @@ def test_a_text_over_the_limit_is_refused(tiny_model_dir: Path, text: str) -> No
         small.screen(Content(text))
     assert [violation.field for violation in refused.value.violations] == ["text"]
     assert "40" in str(refused.value) or str(40 * 64) in str(refused.value)
+    # Right for the library and for every command: only some of them have an option for the limit.
+    assert "raise max_tokens where the guard is started" in str(refused.value) and "--" not in str(refused.value)
 
 
 # Batches

@@ -17,6 +17,9 @@ from guard.classifier.session import Session
 from guard.errors import InvalidInput
 from guard.types import Direction, ModelInfo, Timings, Turn
 
+#: What to do about a text over the limit; only some commands have an option for it, so none is named.
+TOO_LONG_CURE = "split the text, or raise max_tokens where the guard is started"
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -109,7 +112,7 @@ class Classifier:
         tokens = chunks[-1].text_tokens + (len(chunks) - 1) * (limits.chunk - limits.overlap)
         if tokens > limits.max_text:
             reason = f"{tokens} tokens, the limit is {limits.max_text}"
-            return InvalidInput.of("text", reason, "split the text, or raise --max-tokens")
+            return InvalidInput.of("text", reason, TOO_LONG_CURE)
         tokenised = time.perf_counter_ns()
         raw = self._run(chunks)
         timings = Timings(tokenise=(tokenised - began) // 1000, infer=(time.perf_counter_ns() - tokenised) // 1000)

@@ -72,7 +72,9 @@ def test_a_text_over_the_limit_fails_alone(tiny_model_dir: Path) -> None:
     small = Classifier.load(tiny_model_dir, max_tokens=10)
     results = small.score_batch([Query("hello " * n, Direction.PROMPT) for n in (10, 11, 1)])
     assert [isinstance(result, Scored) for result in results] == [True, False, True]
-    with pytest.raises(InvalidInput, match=r"text: 11 tokens, the limit is 10 \(.+\)"):
+    with pytest.raises(
+        InvalidInput, match=r"text: 11 tokens, the limit is 10 \(split the text, or raise max_tokens .+\)"
+    ):
         small.score(Query("hello " * 11, Direction.PROMPT))
 
 
