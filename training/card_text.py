@@ -13,7 +13,7 @@ SCOPE = """\
 **Political opinion is out of scope**: there is no category for it, no corpus was chosen for it, and praise or
 criticism of a state, a party or a politician is compliant. Personal data (phone, identity and card numbers) is
 found by recognizers beside the model, not by it. Other languages than Chinese and English are scored, but were
-neither trained nor measured."""
+neither trained nor measured, and mostly pass."""
 
 LABELS = """\
 - `human`: people labelled each text; agreement differs, see the corpora's papers.
@@ -35,7 +35,12 @@ LIMITS = """\
 - Harmful answers that do not look like harm (calm, helpful wording) are the hardest kind; so are borderline
   sexism, irony, coded language and new slang.
 - Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused.
-- Texts are read in chunks; a violation that only shows across distant chunks can be missed.
+- A harmful sentence among harmless ones can be missed, within one chunk: the score is a weighted mean over the text.
+  A violation that only shows across distant chunks can be missed as well.
+- Long harmless texts (source code, manuals) are sometimes flagged, mostly as `jailbreak`: the score of a long text is
+  the highest of its chunks.
+- Some words weigh too much in harmless questions (杀毒, 猎枪, malware, ammunition).
+- Obfuscation with homoglyphs or leet lowers scores.
 - It can be evaded by whoever can try often enough. It is one layer, not the only one."""
 
 NOT_FOR = """\

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from guard.classifier.artifact import DEFAULT_MODEL_DIR, FILES
 from guard.cli.demo_texts import DEMO_TEXTS
 from guard.language import language_of
 from guard.normalize import normalize
@@ -71,7 +70,6 @@ def test_sidecar_does_not_start(command: Command, tmp_path: Path) -> None:
     assert outcome.errors[-1].startswith("guard: the sidecar ended before it was ready")
 
 
-@pytest.mark.skipif(not (DEFAULT_MODEL_DIR / FILES.description).exists(), reason="no bundled model in this checkout")
 def test_bundled_model_meets_every_expectation(command: Command) -> None:
     """With what ships, every text is decided as expected."""
     outcome = command("demo")
