@@ -204,8 +204,8 @@ def _figures(artifact: Artifact, table: Mapping[str, Any] | None) -> str:
     if table["model"] != artifact.identity:
         raise ValueError(f"the table is of {table['model']}, the artifact is {artifact.identity} (evaluate again)")
     parts.append(
-        f"Benchmarks: {table['texts']} texts, none of them trained on (though many of their sources have a training part), "
-        f"decided by the policy `{table['policy']}`. F1, "
+        f"Benchmarks: {table['texts']} texts, none of them trained on (though many of their sources have a training "
+        f"part), decided by the policy `{table['policy']}`. F1, "
         "FPR and recall are at 5 % false alarms over all texts of a side and language; the policy's are of its "
         "decisions."
     )
