@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from guard.classifier.artifact import FILES, Platt, read_artifact, write_artifact
-from guard.classifier.classifier import Classifier, Query
+from guard.classifier.classifier import Classifier
 from guard.metrics import auroc, ece
-from guard.normalize import normalize
-from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import Row, directions_of, read_parquet_dir, targets_of
+from training.queries import query_of
 
 _MIN_POSITIVES = 20
 _MIN_LONG = 50
@@ -86,11 +86,7 @@ def sample(artifact: Path, rows: Sequence[Row], direction: Direction, per_source
             taken[row.source] = taken.get(row.source, 0) + 1
             chosen.append(row)
     classifier = Classifier.load(artifact)
-    queries = [
-        Query(normalize(r.text).text, direction, tuple(Turn(t.role, normalize(t.text).text) for t in r.context))
-        for r in chosen
-    ]
-    raw = [classifier.raw_scores(query) for query in queries]
+    raw = [classifier.raw_scores(query_of(row, direction)) for row in chosen]
     pooled = np.clip(
         np.array([scores.max(axis=0) for scores in raw]).reshape(-1, len(CATEGORIES)), _EPSILON, 1 - _EPSILON
     )

@@ -21,15 +21,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from guard import records
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
-from guard.classifier.classifier import Classifier, Query, Scored
+from guard.classifier.classifier import Classifier, Scored
 from guard.errors import GuardError, InvalidInput
-from guard.normalize import normalize
 from guard.policy.evaluate import evaluate, message_for
 from guard.policy.load import load_policy, resolve_policy
 from guard.policy.policy import Policy
@@ -40,6 +39,7 @@ from training.comparison import contests, read_baseline, to_json, to_markdown
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import fraction_of
+from training.queries import query_of
 
 #: Texts of one task of the pool; they are of like length, so the tasks of a moment take about as long.
 _BLOCK = 256
@@ -59,15 +59,7 @@ class Scorer:
         Args:
             rows: Labelled rows; a person's post is evaluated as a prompt.
         """
-        queries = [
-            Query(
-                normalize(row.text).text,
-                directions_of(row, training=False)[0],
-                tuple(replace(turn, text=normalize(turn.text).text) for turn in row.context),
-            )
-            for row in rows
-        ]
-        results = self.classifier.score_batch(queries)
+        results = self.classifier.score_batch([query_of(row, directions_of(row, training=False)[0]) for row in rows])
         return [
             self._record(row, scored)
             for row, scored in zip(rows, results, strict=True)

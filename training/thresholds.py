@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from guard.classifier.classifier import Classifier, Query, Scored
-from guard.normalize import normalize
+from guard.classifier.classifier import Classifier, Scored
 from guard.policy.load import load_policy
-from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir
+from training.queries import query_of
 
 #: Thresholds stay in this range: below, a rule would fire on texts that the model calls compliant.
 _LOWEST, _HIGHEST = 0.5, 0.99
@@ -80,11 +80,7 @@ def compliant_scores(classifier: Classifier, rows: Sequence[Row], direction: Dir
     out = Weighted([], [])
     filled = [members for members in chosen.values() if members]
     for members in filled:
-        queries = [
-            Query(normalize(r.text).text, direction, tuple(Turn(t.role, normalize(t.text).text) for t in r.context))
-            for r in members
-        ]
-        for result in classifier.score_batch(queries):
+        for result in classifier.score_batch([query_of(row, direction) for row in members]):
             if isinstance(result, Scored):
                 out.scores.append([result.scores[c] for c in CATEGORIES])
                 out.weights.append(1 / len(filled) / len(members))

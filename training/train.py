@@ -28,11 +28,12 @@ from guard.classifier.artifact import TokenLimits
 from guard.classifier.chunker import OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
 from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
-from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Turn
+from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.batches import collate
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir, targets_of
 from training.mixture import Mixture, build
 from training.network import GuardNetwork, load_encoder, load_network, save_network
+from training.queries import normalized_context
 from training.run import Checkpoint, Run, device, length_batches, seed_everything
 
 #: A post labelled only for hate is very likely compliant otherwise: a weak zero keeps the overall column honest.
@@ -126,8 +127,7 @@ def encode(rows: list[Row], chunker: Chunker, seed: int) -> list[Example]:
         direction = directions[int(rng.integers(len(directions)))]
         key = (row.source, row.id, direction)
         if key not in cache:
-            context = tuple(Turn(turn.role, normalize(turn.text).text) for turn in row.context)
-            chunks = chunker.chunks(normalize(row.text).text, direction, context)
+            chunks = chunker.chunks(normalize(row.text).text, direction, normalized_context(row))
             values, weights = _targets(row)
             cache[key] = Example(tuple(chunks), values, weights)
         out.append(cache[key])
