@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from guard.address import callable_address
 from guard.errors import InvalidInput
 from guard.sdk.protocols import AnyGuard
 from guard.types import Content, Decision
@@ -49,7 +50,7 @@ def connect(
         timeout: Seconds that a call to the server may take.
 
     Raises:
-        InvalidInput: Options that exclude each other, or a policy that there is not.
+        InvalidInput: Options that exclude each other, no address, or a policy that there is not.
         PolicyError: The policy has mistakes.
         ArtifactError: The model cannot be used.
     """
@@ -65,7 +66,8 @@ def connect(
     if policy is not None and Path(policy).suffix in {".yaml", ".yml"}:
         cure = f"give the name of one of its policies; `guard info --server {server}` lists them"
         raise InvalidInput.of("--policy", "a server decides with its own policies", cure)
+    address = callable_address(server, "--server")
     from guard.sdk.client import GuardClient
 
-    with GuardClient(server, timeout=timeout) as client:
+    with GuardClient(address, timeout=timeout) as client:
         yield Connection(client, policy or "")

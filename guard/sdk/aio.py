@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 import grpc
 
 from guard import wire
+from guard.address import callable_address
 from guard.content import make_content
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.transport import (
@@ -45,8 +46,11 @@ class AsyncGuardClient:
             address: ``HOST:PORT`` or ``unix:PATH``.
             timeout: Seconds that a call may take, its retries included.
             retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+
+        Raises:
+            InvalidInput: The address, or the number of retries, is none.
         """
-        self._address = address
+        self._address = callable_address(address)
         self._timeout = timeout
         self._options = channel_options(retries)
         self._channel: grpc.aio.Channel | None = None

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from guard.address import Address
 from guard.engine import Engine
 from guard.errors import Unavailable
 from guard.policy.load import resolve_policy
-from guard.server.address import Address
+from guard.server.address import check_free
 from guard.server.health import Health
 from guard.server.logs import configure_logs
 from guard.server.servicer import SERVICE, GuardServicer
@@ -60,7 +61,7 @@ class GuardServer:
         try:
             # All before the first: gRPC gives no bound address back.
             for address in self._settings.addresses:
-                address.check_free()
+                check_free(address)
             self.addresses = tuple(self._bind(address) for address in self._settings.addresses)
         except Unavailable:
             await self._end(0)

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from guard.address import Address
 from guard.errors import InvalidInput, Violation
-from guard.server.address import Address
 from guard.types import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")

@@ -74,6 +74,15 @@ def test_nobody_answers(command: Command) -> None:
     assert "127.0.0.1:1" in outcome.err
 
 
+@pytest.mark.parametrize("address", ["", "nonsense", "http://127.0.0.1:50061"])
+def test_no_address_of_a_server(command: Command, address: str) -> None:
+    """What is no address is bad usage with a cure, in every command that asks a server."""
+    for arguments in (["screen", "hello"], ["info"]):
+        outcome = command(*arguments, "--server", address)
+        assert (outcome.code, len(outcome.errors)) == (2, 1)
+        assert outcome.err.startswith("guard: --server: ") and "unix:PATH" in outcome.err
+
+
 def test_defect_is_no_finding(command: Command, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect ends the command as unavailable, in one line that has its place and not the screened text."""
 

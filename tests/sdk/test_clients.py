@@ -146,6 +146,44 @@ def test_deadline_is_typed_and_bounds_the_retries(screen: Call) -> None:
         over.set()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        None,
+        50061,
+        b"127.0.0.1:50061",
+        "nonsense",
+        "http://127.0.0.1:50061",
+        "127.0.0.1:",
+        ":50061",
+        "a b:1",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:" + "9" * 5000,
+        "::1:50061",
+        "unix:",
+        "unix:/" + "x" * 200,
+        "unix:/\ud800",
+        "a\x00b:1",
+    ],
+)
+@pytest.mark.parametrize("client", [GuardClient, AsyncGuardClient])
+def test_what_is_no_address_is_refused_at_once(client: Callable[[Any], object], address: object) -> None:
+    """A client of anything but HOST:PORT or unix:PATH is the caller's mistake, not a server that does not answer."""
+    with pytest.raises(InvalidInput) as caught:
+        client(address)
+    [violation] = caught.value.violations
+    assert violation.field == "address" and ("HOST:PORT" in violation.cure or "unix:/" in violation.cure)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:50061", "[::1]:50061", "guard.local:65535", "unix:guard.sock"])
+def test_addresses(address: str) -> None:
+    """A client takes hosts, IPv6 in brackets and paths of sockets."""
+    with GuardClient(address):
+        pass
+
+
 def test_message_far_over_the_limit_is_the_callers_mistake(
     tiny_model_dir: Path, policy_dir: Path, screen: Call
 ) -> None:

@@ -13,12 +13,13 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from guard.address import Address
 from guard.classifier.classifier import Classifier, Query, Scored
 from guard.engine import Engine
 from guard.errors import InvalidInput, Unavailable
 from guard.policy.store import PolicyStore
 from guard.sdk.aio import AsyncGuardClient
-from guard.server.address import Address
+from guard.server.address import check_free
 from guard.server.app import GuardServer
 from guard.server.settings import Settings
 from tests.serving import sidecar, start
@@ -106,7 +107,7 @@ def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "guard.sock"
     path.write_text("notes")
     with pytest.raises(Unavailable, match="no socket stands there"):
-        Address.parse(f"unix:{path}").check_free()
+        check_free(Address(path=str(path)))
     assert path.read_text() == "notes"
 
 
