@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -80,7 +81,9 @@ def run(arguments: Sequence[str]) -> int:
             complain(printable(line))
         return _BAD_INPUT if isinstance(error, _INPUT_ERRORS) else _UNAVAILABLE
     except SystemExit:
-        # How typer ends where whoever reads the output has gone; its own code would say "a finding".
+        # How typer ends where whoever reads the records has gone; its own code would say "a finding".
+        with suppress(OSError):  # standard error may be the same pipe
+            say("the reader of the output left before its end (keep it reading, or write to a file)")
         return _UNAVAILABLE
     except OSError as error:
         say(f"{error.filename or 'output'}: {error.strerror or 'failed'} (check the path and its permissions)")

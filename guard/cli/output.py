@@ -6,6 +6,7 @@ are shown as escapes.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -55,10 +56,19 @@ def need_command(context: typer.Context) -> None:
 
 
 def write_line(line: str) -> None:
-    """One line on standard output in UTF-8, whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(line.encode() + b"\n")
-    sys.stdout.buffer.flush()
+    """One line on standard output in UTF-8, whatever the locale says; for nobody if its reader has left.
+
+    A reader such as ``head`` has what it wants: nothing has failed, and the command ends as it would have.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(line.encode() + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        # What is still buffered goes there, too: Python flushes at its end and would exit 120.
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def show(view: RenderableType) -> None:

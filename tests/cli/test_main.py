@@ -95,15 +95,37 @@ def test_defect_is_no_finding(command: Command, tiny_model_dir: Path, monkeypatc
     assert "RuntimeError at test_main.py:" in outcome.err and "private" not in outcome.err
 
 
-def test_reader_gone(tiny_model_dir: Path, tmp_path: Path) -> None:
-    """A reader who leaves early ends the command without a traceback, and not as a finding."""
+def _left_alone(*arguments: object, lines: int = 0, stderr: int = subprocess.PIPE) -> tuple[int, list[bytes]]:
+    """Run a command whose output is read for so many lines only: its exit code and what it said."""
+    env = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    command = [sys.executable, "-m", "guard", *map(str, arguments)]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=stderr) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read() if process.stderr is not None else b""
+    return process.returncode, said.splitlines()
+
+
+def test_reader_of_records_gone(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """A reader who leaves a file's records early ends the command as unavailable, in one line: rows are missing."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "hello world"}\n' * 500)
-    env = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    command = [sys.executable, "-m", "guard", "screen", "--model", str(tiny_model_dir), "--input", str(rows)]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        said = process.stderr.read()
-    assert (process.returncode, said) == (3, b"")
+    arguments = ["screen", "--model", tiny_model_dir, "--input", rows]
+    code, said = _left_alone(*arguments, lines=1)
+    assert (code, len(said)) == (3, 1) and b"the reader of the output left" in said[0]
+    assert _left_alone(*arguments, stderr=subprocess.STDOUT)[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["hello"], 0),
+        (["hello", "--format", "json"], 0),
+        (["a bomb", "--exit-code"], 1),
+    ],
+)
+def test_reader_of_one_answer_gone(tiny_model_dir: Path, arguments: list[str], code: int) -> None:
+    """A reader who leaves the answer about one text changes nothing: no word, and the exit code of the answer."""
+    assert _left_alone("screen", *arguments, "--model", tiny_model_dir) == (code, [])
