@@ -101,8 +101,8 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     expected = _torch_scores(scores, chunks)
     figures: dict[str, float] = {}
     for label, path, tolerance in (("float", full, _FLOAT_TOLERANCE), ("int8", output / FILES.model, _INT8_TOLERANCE)):
-        session = Session(path, pad_id=chunker.pad_id, columns=len(CATEGORIES))
-        found = np.concatenate([session.run([chunk]) for chunk in chunks])
+        session = Session(path, columns=len(CATEGORIES))
+        found = np.stack([session.run(chunk) for chunk in chunks])
         difference = float(np.abs(found - expected).mean())
         column = CATEGORIES.index(NONCOMPLIANT)
         figures[f"{label}_mean_difference"] = round(difference, 6)

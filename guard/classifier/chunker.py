@@ -58,7 +58,8 @@ class Chunker:
         missing = sorted(found.keys() - ids.keys())
         if missing:
             raise ArtifactError(f"tokenizer: no {', '.join(missing)} in the vocabulary (export the model again)")
-        self._cls, self._sep, self.pad_id, self._prompt, self._output = (ids[token] for token in _SPECIAL)
+        # [PAD] is part of the artifact's format, though nothing is padded where chunks are scored one by one.
+        self._cls, self._sep, _, self._prompt, self._output = (ids[token] for token in _SPECIAL)
 
     @classmethod
     def from_file(cls, path: Path, limits: TokenLimits) -> Chunker:
