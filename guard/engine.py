@@ -52,7 +52,7 @@ class Engine:
         threads: int = 1,
         max_tokens: int | None = None,
     ) -> Engine:
-        """Load an artifact and policies from files.
+        """Load an artifact and policies from files; a policy that was set for another model is warned of.
 
         Args:
             model: An artifact directory; None for the one in the package.
@@ -65,7 +65,10 @@ class Engine:
             PolicyError: The policies have mistakes; all of them are listed.
         """
         classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
-        return cls(classifier, PolicyStore.load(policy))
+        policies = PolicyStore.load(policy)
+        for line in policies.mismatches(classifier.artifact.identity):
+            _log.warning("%s", line)
+        return cls(classifier, policies)
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""

@@ -5,8 +5,8 @@ r"""Stage 6: the default policy's thresholds, set on held-out training rows.
 
 For each direction the rule on ``noncompliant`` gets the lowest threshold at which at most ``--max-fpr`` of
 the held-out compliant texts reach it; every other category's rule gets a tenth of that share, so that the
-union stays near the bound. Sources count alike, whatever their size. ``--write`` changes the threshold's
-characters in the file and nothing else.
+union stays near the bound. Sources count alike, whatever their size. ``--write`` changes the thresholds'
+characters in the file and the line ``calibrated_for``, which names the model from then on, and nothing else.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from guard.classifier.classifier import Classifier, Scored
-from guard.policy.load import load_policy
+from guard.errors import PolicyError
+from guard.policy.load import load_policy, parse_policy
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir
 from training.queries import query_of
@@ -56,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     rows = [r for path in args.data for r in read_parquet_dir(path) if r.id in heldout]
     compliant = [r for r in rows if r.label == COMPLIANT and r.about_all]
     classifier = Classifier.load(args.artifact)
-    text = args.policy.read_text(encoding="utf-8")
+    # Bytes in and out: line ends and a byte order mark are the file's own.
+    text = args.policy.read_bytes().decode()
     for direction in Direction:
         found = compliant_scores(classifier, compliant, direction, args.per_source)
         for rule in load_policy(args.policy).rules:
@@ -66,8 +68,9 @@ def main(argv: list[str] | None = None) -> None:
             value = threshold(found, CATEGORIES.index(rule.category), share)
             print(f"{rule.id}: {rule.threshold} -> {value}")
             text = replace_threshold(text, rule.id, value)
+    text = replace_calibrated_for(text, classifier.artifact.identity)
     if args.write:
-        args.policy.write_text(text, encoding="utf-8")
+        args.policy.write_bytes(text.encode())
 
 
 def compliant_scores(classifier: Classifier, rows: Sequence[Row], direction: Direction, per_source: int) -> Weighted:
@@ -111,6 +114,30 @@ def replace_threshold(text: str, rule_id: str, value: float) -> str:
     changed, count = pattern.subn(lambda match: f"{match[1]}{value:.2f}", text)
     if count != 1:
         raise SystemExit(f"rule {rule_id}: no `{{id: {rule_id}, ... threshold: N` on one line (write the rule so)")
+    return changed
+
+
+def replace_calibrated_for(text: str, model: str) -> str:
+    """The policy text with the model that its thresholds belong to; a new line follows that of ``name``.
+
+    Args:
+        text: A policy as it stands in its file.
+        model: ``name@revision``.
+
+    Raises:
+        SystemExit: The policy does not say so afterwards: its top level is not written as one key a line, or
+            the model's name is none that a policy can carry.
+    """
+    changed, count = re.subn(r"^(calibrated_for:[ \t]+)[^\s#]+", rf"\g<1>{model}", text, flags=re.MULTILINE)
+    if not count:
+        line = rf"\g<0>\g<end>calibrated_for: {model}"
+        changed = re.sub(r"^\ufeff?name:[^\r\n]*(?=(?P<end>\r?\n))", line, text, count=1, flags=re.MULTILINE)
+    try:
+        written = parse_policy(changed, "the policy").calibrated_for
+    except PolicyError as error:
+        raise SystemExit(f"calibrated_for cannot be written: {error}") from None
+    if written != model:
+        raise SystemExit(f"no place for calibrated_for: {model} (write the policy's name on a line of its own)")
     return changed
 
 

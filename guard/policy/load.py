@@ -87,6 +87,7 @@ def _load(data: bytes, file: str) -> Policy:
         message=_texts(entry.message),
         rules=tuple(map(_rule, entry.rules)),
         path=file,
+        calibrated_for=entry.calibrated_for,
     )
 
 

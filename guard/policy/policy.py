@@ -73,6 +73,8 @@ class Policy:
         message: Text per language where the rules that fired have none of their own.
         rules: In the file's order.
         path: The file it came from.
+        calibrated_for: The model whose scores the thresholds were set on: ``name@revision``, or a name that
+            stands for all its revisions; None if the file does not say.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Policy:
     message: Mapping[str, str]
     rules: tuple[Rule, ...]
     path: str
+    calibrated_for: str | None = None
 
     @property
     def identity(self) -> str:
@@ -94,6 +97,25 @@ class Policy:
     def failure_action(self) -> Action:
         """What to do with a text that could not be screened; a policy in shadow never stops one."""
         return Action.ALLOW if self.mode is Mode.SHADOW else self.on_error
+
+    def mismatch(self, model: str) -> str | None:
+        """What to tell whoever lets the policy decide on scores that its thresholds were not set on.
+
+        A threshold is a place on one model's scale: on another model's scores the same number stops more or
+        less than it was chosen to. That is worth a word and no refusal, since trying a model is legitimate.
+
+        Args:
+            model: ``name@revision`` of the scores.
+
+        Returns:
+            One line with both models and the cure; None if they agree or the policy names no model.
+        """
+        if self.calibrated_for in {None, model, model.partition("@")[0]}:
+            return None
+        return (
+            f"policy {self.identity}: its thresholds were set on {self.calibrated_for}, the scores are of {model} "
+            f"(see what changes with guard policy diff, set them anew, then write calibrated_for: {model})"
+        )
 
     def info(self, default: bool) -> PolicyInfo:
         """The policy as ``info`` reports it.

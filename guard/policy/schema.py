@@ -7,6 +7,7 @@ that editors use; it is committed as ``policies/policy.schema.json``.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ POLICY_VERSION = 1
 #: Every category that a rule may name.
 RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *PII_CATEGORIES)
 
+#: A model as decisions name it (``name@revision``), or its name alone for every revision.
+_MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[0-9a-f]{12})?$"
+
 #: Type of the errors raised here: their context holds ``what`` and ``cure`` in full.
 MISTAKE = "mistake"
 
@@ -57,6 +61,13 @@ def _legal_version(value: object) -> object:
     return value
 
 
+def _legal_model(identity: str) -> str:
+    if not re.fullmatch(_MODEL, identity):
+        what = f"{identity} is not a model"
+        raise _mistake(what, "write name@revision as `guard info` shows it, or the name alone")
+    return identity
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise _mistake("a blank text", "write it, or remove the key")
@@ -71,6 +82,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 Category = Annotated[
     str, AfterValidator(_legal_category), WithJsonSchema({"type": "string", "enum": list(RULE_CATEGORIES)})
 ]
+Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -154,6 +166,9 @@ class PolicyFile(Entry):
         int, BeforeValidator(_legal_version), WithJsonSchema({"type": "integer", "const": POLICY_VERSION})
     ] = Field(description="Version of the policy language.")
     name: Name = Field(description="What callers ask for; unique among the policies that are loaded together.")
+    calibrated_for: Model | None = Field(
+        None, description="The model whose scores the thresholds were set on; another one warns."
+    )
     description: str = Field("", description="For people.")
     mode: Literal["enforce", "shadow"] = Field("enforce", description="shadow: report every rule, allow every text.")
     on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")

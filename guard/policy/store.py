@@ -81,6 +81,11 @@ class PolicyStore:
         """All policies by name, as ``info`` reports them."""
         return tuple(policy.info(default=policy is self._default) for policy in self._policies.values())
 
+    def mismatches(self, model: str) -> tuple[str, ...]:
+        """A line for each policy, by name, whose thresholds were set on another model than this one."""
+        found = (policy.mismatch(model) for policy in self._policies.values())
+        return tuple(line for line in found if line is not None)
+
 
 def _files(directory: Path) -> list[Path]:
     try:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
 
+_ROOT = Path(__file__).resolve().parents[2]
 _POLICY = """\
 version: 1
 name: mine
@@ -34,6 +37,16 @@ def test_all_pass(command: Command, tiny_model_dir: Path, policy_file: Path) -> 
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines()[-1] == "2 passed, 0 failed"
     assert command("policy", "test", policy_file.with_name("mine_test.yaml"), "--model", tiny_model_dir) == outcome
+
+
+def test_another_model_warns(tiny_model_dir: Path, policy_file: Path) -> None:
+    """Whatever loads a model beside a policy of another says so on standard error, and goes on."""
+    policy_file.write_text("calibrated_for: big@0123456789ab\n" + _POLICY)
+    for command in (("policy", "test", policy_file), ("screen", "hello", "--policy", policy_file)):
+        line = [sys.executable, "-m", "guard", *map(str, command), "--model", str(tiny_model_dir)]
+        done = subprocess.run(line, capture_output=True, text=True, check=True, cwd=_ROOT)
+        (warning,) = done.stderr.splitlines()
+        assert warning.startswith("policy mine@") and "big@0123456789ab" in warning and "tiny@" in warning
 
 
 def test_failure(command: Command, tiny_model_dir: Path, policy_file: Path) -> None:

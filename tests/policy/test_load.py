@@ -252,6 +252,40 @@ def test_a_missing_policy_file_is_named(tmp_path: Path) -> None:
         load_policy(tmp_path / "nope.yaml")
 
 
+_MODEL = "m@0123456789ab"
+
+
+@pytest.mark.parametrize("named", ["m", _MODEL])
+def test_a_model_that_the_thresholds_were_set_on_is_no_mismatch(named: str) -> None:
+    """A policy may name a model with its revision, or all revisions of a name."""
+    policy = parse_policy(f"calibrated_for: {named}\n" + text_of([_RULE]), "p.yaml")
+    assert policy.calibrated_for == named
+    assert policy.mismatch(_MODEL) is None
+
+
+@pytest.mark.parametrize("named", ["m@000000000000", "other", "m-2", "other@0123456789ab"])
+def test_another_model_than_the_thresholds_were_set_on_is_named_with_a_cure(named: str) -> None:
+    """The line names the policy, both models and what to do."""
+    policy = parse_policy(f"calibrated_for: {named}\n" + text_of([_RULE]), "p.yaml")
+    line = policy.mismatch(_MODEL) or ""
+    assert line.startswith(f"policy {policy.identity}: ")
+    assert f"set on {named}, the scores are of {_MODEL} (" in line
+    assert line.endswith(f"then write calibrated_for: {_MODEL})")
+
+
+def test_a_policy_that_names_no_model_goes_with_every_model() -> None:
+    """The key is optional, and without it there is nothing to warn of."""
+    policy = policy_of(_RULE)
+    assert policy.calibrated_for is None and policy.mismatch(_MODEL) is None
+
+
+@pytest.mark.parametrize("named", ["'@0123456789ab'", "m@latest", "two words", "m@0123456789AB", "''"])
+def test_what_is_no_model_is_refused(named: str) -> None:
+    """A revision is twelve hexadecimal digits, as decisions carry it."""
+    (problem,) = _problems(f"calibrated_for: {named}\n" + text_of([_RULE]))
+    assert problem.startswith("1:17: ") and "guard info" in problem
+
+
 def test_lone_surrogates_in_memory_are_invalid_utf8() -> None:
     """A string that no file could hold is refused like the bytes it would be."""
     assert "not valid UTF-8" in _problems("name: \ud800")[0]

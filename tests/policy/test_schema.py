@@ -111,6 +111,15 @@ def test_the_examples_of_the_reference_load_and_pass(tmp_path: Path, tiny_classi
     assert (report.passed, report.failed, report.skipped) == (6, 0, 0), "\n".join(report.lines())
 
 
+def test_the_warning_of_the_reference_is_the_real_one() -> None:
+    """What the reference shows for another model is what its example policy says."""
+    policy = parse_policy(_blocks("yaml")[0], "shop.yaml")
+    found = policy.mismatch("tiny@5f6a7b8c9d0e") or ""
+    assert found.replace(policy.revision, "REVISION") + "\n" == re.sub(
+        r"(?<=shop@)[0-9a-f]{12}", "REVISION", _blocks("text")[1]
+    )
+
+
 def test_the_mistakes_of_the_reference_are_the_real_ones() -> None:
     """The error messages that the reference shows are those that the loader gives."""
     typo = _blocks("yaml")[2]

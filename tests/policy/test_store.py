@@ -108,6 +108,16 @@ def test_mounted_links_are_followed_and_their_shadow_copies_are_not(tmp_path: Pa
     assert _names(PolicyStore.load(tmp_path)) == ["mounted"]
 
 
+def test_every_policy_of_another_model_has_a_line(tmp_path: Path) -> None:
+    """A directory is warned of policy by policy; those that name the model, or none, are left out."""
+    for name, model in (("a", "old@000000000000"), ("b", "new"), ("c", "older")):
+        file = _write(tmp_path, f"{name}.yaml", name)
+        file.write_text(f"calibrated_for: {model}\n" + file.read_text())
+    _write(tmp_path, "d.yaml", "d")
+    first, second = PolicyStore.load(tmp_path).mismatches("new@0123456789ab")
+    assert first.startswith("policy a@") and second.startswith("policy c@")
+
+
 def test_a_store_needs_policies_of_different_names(tmp_path: Path) -> None:
     """A store is never empty and never ambiguous."""
     policy = PolicyStore.load(_write(tmp_path, "1.yaml", "same")).default

@@ -278,6 +278,31 @@ def test_only_the_threshold_changes_in_the_policy() -> None:
         thresholds.replace_threshold(text, "c", 0.9)
 
 
+_HEAD = "\ufeffversion: 1\r\nname: shop # ours\r\n"
+_RULES = "rules:\r\n  # why\r\n  - {id: a, category: hate, threshold: 0.80, action: block}\r\n"
+
+
+def test_the_model_of_the_thresholds_is_written_below_the_name() -> None:
+    """One line is new, with the line end of its neighbour; nothing else moves."""
+    found = thresholds.replace_calibrated_for(_HEAD + _RULES, "m@0123456789ab")
+    assert found == _HEAD + "calibrated_for: m@0123456789ab\r\n" + _RULES
+
+
+def test_the_model_of_the_thresholds_is_replaced_where_it_stands() -> None:
+    """Place, spacing and comment of an existing line survive."""
+    text = "version: 1\n" + "calibrated_for:  'old@000000000000'  # set by hand\nname: shop\n" + _RULES
+    found = thresholds.replace_calibrated_for(text, "m@0123456789ab")
+    assert found == text.replace("'old@000000000000'", "m@0123456789ab")
+
+
+@pytest.mark.parametrize("head", ["{version: 1, name: shop, ", "version: 1\nname:\n  shop\n"])
+def test_a_model_without_a_place_in_the_policy_is_refused(head: str) -> None:
+    """Where the name has no line of its own nothing is guessed, and nothing is written."""
+    rules = "rules: [{id: a, category: hate, threshold: 0.8, action: block}]" + "}" * head.startswith("{")
+    with pytest.raises(SystemExit, match="calibrated_for"):
+        thresholds.replace_calibrated_for(head + rules, "m@0123456789ab")
+
+
 def test_calibration_enters_the_revision(tmp_path: Path, tiny_model_dir: Path) -> None:
     """Another calibration is another model to whoever reads a decision."""
     for name in FILES.hashed:
