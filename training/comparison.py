@@ -1,14 +1,15 @@
-"""A bench table beside a baseline's: who wins which line, and both as text, Markdown and JSON."""
+"""A bench table beside other systems': who wins which line, and the same measures in one row."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.bench_table import Line, Table
+from training.bench_table import UNSEEN, Line
 
 _LINE = re.compile(r"(?P<side>\w+)\s+(?P<lang>\w+)\s+(?P<source>\S+)\s+n=\s*(?P<n>\d+)\s+(?P<figures>.+)")
 _FIGURE = re.compile(r"(\w+)=([0-9.]+)")
@@ -102,68 +103,140 @@ def summary(results: Iterable[Contest]) -> dict[str, float]:
     }
 
 
-def to_json(table: Table, results: Iterable[Contest], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything as plain values; ``about`` (model, policy, baseline ...) comes first."""
-    results = list(results)
-    return {
-        **about,
-        "summary": summary(results) if results else None,
-        "lines": [asdict(line) for line in table.lines],
-        "families": [asdict(line) for line in table.families],
-        "categories": [asdict(line) for line in table.categories],
-        "calibration": [asdict(line) for line in table.calibration],
-        "contests": [asdict(contest) for contest in results],
-    }
+@dataclass(frozen=True, slots=True)
+class System:
+    """Another system's figures, to stand in a column beside ours.
+
+    Attributes:
+        name: Heads the column.
+        lines: (side, lang, source) -> its figures, by the names of :class:`Line`'s attributes, and ``texts``.
+        unseen: The sources over which its lines ``*unseen`` go; None if it has none.
+        table: The whole ``table.json``; empty if the system has none.
+    """
+
+    name: str
+    lines: Mapping[tuple[str, str, str], Mapping[str, Any]]
+    unseen: tuple[str, ...] | None = None
+    table: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_table(cls, name: str, table: Mapping[str, Any]) -> System:
+        """The system of a ``table.json``."""
+        lines = {(x["side"], x["lang"], x["source"]): x for x in (*table["lines"], *table["families"])}
+        unseen = table.get("unseen")
+        return cls(name, lines, None if unseen is None else tuple(unseen), table)
+
+    @classmethod
+    def of_baseline(cls, name: str, baseline: Mapping[tuple[str, str, str], BaselineLine]) -> System:
+        """The system of a baseline file."""
+        return cls(name, {key: {**line.figures, "texts": line.texts} for key, line in baseline.items()})
 
 
-_HEAD = (
-    *("side", "lang", "source", "n", "pos"),
-    *("AUROC", "AUPRC", "R@1%", "R@5%", "F1", "FPR", "recall"),
-    *("policy F1", "policy FPR", "policy recall", "baseline"),
-)
+def read_system(named: str) -> System:
+    """The system of ``NAME=PATH``; the path is a ``table.json`` of this program, or its directory.
+
+    Raises:
+        ValueError: Not of that form, or no such table.
+    """
+    name, separator, place = named.partition("=")
+    if not (name and separator and place):
+        raise ValueError(f"{named}: not NAME=PATH of a table.json")
+    path = Path(place) / "table.json" if Path(place).is_dir() else Path(place)
+    try:
+        return System.of_table(name, json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a table.json of training.evaluate: {error!r}") from None
 
 
-def to_markdown(table: Table, results: Iterable[Contest], about: Mapping[str, Any]) -> str:
-    """The table for people; the last column has the baseline's deciding figure and who wins."""
-    results = list(results)
-    by_key = {contest.key: contest for contest in results}
-    out = [f"- {name}: {value}" for name, value in about.items()]
-    if results:
-        s = summary(results)
-        out.append(
-            f"- against the baseline: {s['wins']} of {s['lines']} lines won ({100 * s['share_won']:.0f} %), "
-            f"{s['ties']} tied, {s['losses']} lost"
-        )
-    out += ["", "## By source", "", *_rows(_HEAD, [_cells(line, by_key.get(line.key)) for line in table.lines])]
-    out += ["", "## By family", "", *_rows(_HEAD[:-1], [_cells(line, None)[:-1] for line in table.families])]
-    head = ("category", "side", "n", "pos", "AUROC", "AUPRC")
-    cells = [(c.category, c.side, c.texts, c.positives, _f(c.auroc), _f(c.auprc)) for c in table.categories]
-    out += ["", "## By category, where labels speak about it", "", *_rows(head, cells)]
-    cells_ece = [(c.side, c.lang, c.texts, _f(c.ece)) for c in table.calibration]
-    out += ["", "## Calibration of `noncompliant`", "", *_rows(("side", "lang", "n", "ECE"), cells_ece)]
-    return "\n".join(out) + "\n"
+#: Measures of a line over several sources, and what they are called.
+FAMILY_MEASURES: Mapping[str, str] = {
+    "policy_f1": "F1, policy",
+    "policy_recall": "recall, policy",
+    "policy_fpr": "FPR, policy",
+    "auprc": "AUPRC",
+    "auroc": "AUROC",
+    "recall_at_1": "recall at 1 % FPR",
+    "recall_at_5": "recall at 5 % FPR",
+}
+# Of a line of one class.
+_ONE_CLASS: Mapping[str, Mapping[str, str]] = {
+    "recall": {"recall": "recall, family's 5 % point", "policy_recall": "recall, policy"},
+    "fpr": {"fpr": "FPR, family's 5 % point", "policy_fpr": "FPR, policy"},
+}
 
 
-def _cells(line: Line, contest: Contest | None) -> tuple[object, ...]:
-    return (
-        *(line.side, line.lang, line.source, line.texts, line.positives),
-        _with_interval(line),
-        *map(_f, (line.auprc, line.recall_at_1, line.recall_at_5, line.f1, line.fpr, line.recall)),
-        *map(_f, (line.policy_f1, line.policy_fpr, line.policy_recall)),
-        f"{contest.figure} {contest.theirs:.3f} {contest.outcome}" if contest else "",
-    )
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One value of one system.
+
+    Attributes:
+        value: 0..1.
+        interval: Lower and upper end, or None.
+        texts: Number of texts that it goes over.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    texts: int
 
 
-def _with_interval(line: Line) -> str:
-    if line.auroc_interval is None:
-        return _f(line.auroc)
-    return f"{_f(line.auroc)} [{line.auroc_interval.low:.3f}, {line.auroc_interval.high:.3f}]"
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One measure of one line, over all systems.
+
+    Attributes:
+        key: (side, lang, source).
+        texts: Of ours.
+        positives: Of ours.
+        measure: Name of :class:`Line`'s attribute.
+        title: What people call it.
+        figures: One a system, in their order; None where it has none.
+    """
+
+    key: tuple[str, str, str]
+    texts: int
+    positives: int
+    measure: str
+    title: str
+    figures: tuple[Figure | None, ...]
 
 
-def _f(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def side_by_side(lines: Iterable[Mapping[str, Any]], systems: Sequence[System]) -> list[Comparison]:
+    """The measures that matter of each line, over all systems.
+
+    Args:
+        lines: Of our ``table.json``: what is compared.
+        systems: The columns, ours among them, so that it is read as the others are.
+    """
+    unseen = {system.unseen for system in systems if system.unseen is not None}
+    out: list[Comparison] = []
+    for line in lines:
+        key = (line["side"], line["lang"], line["source"])
+        for measure, title in _measures(line).items():
+            if line.get(measure) is None:
+                continue
+            # Lines over different sets of unseen sources are different lines.
+            usable = key[2] != UNSEEN or len(unseen) == 1
+            figures = tuple(
+                _figure(system, key, measure) if usable or system is systems[-1] else None for system in systems
+            )
+            out.append(Comparison(key, line["texts"], line["positives"], measure, title, figures))
+    return out
 
 
-def _rows(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+def _measures(line: Mapping[str, Any]) -> Mapping[str, str]:
+    if line["positives"] in (0, line["texts"]):
+        return _ONE_CLASS["recall" if line["positives"] else "fpr"]
+    if line["source"].startswith("*"):
+        return FAMILY_MEASURES
+    return {"auroc": "AUROC"}
+
+
+def _figure(system: System, key: tuple[str, str, str], measure: str) -> Figure | None:
+    line = system.lines.get(key, {})
+    value = line.get(measure)
+    if value is None:
+        return None
+    interval = line.get(f"{measure}_interval")
+    ends = None if interval is None else (float(interval["low"]), float(interval["high"]))
+    return Figure(float(value), ends, int(line["texts"]))

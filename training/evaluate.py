@@ -1,16 +1,21 @@
-"""Score benchmarks through the shipped artifact and print one table beside a baseline's.
+"""Score benchmarks through the shipped artifact and print one table beside other systems'.
 
 Usage:
     python -m training.evaluate --data DIR --model guard/models/default --policy policies/default.yaml \
-        --output runs/eval [--baseline FILE] [--limit-per-source N] [--threads N]
-    python -m training.evaluate --records runs/eval/records.jsonl --output runs/eval [--baseline FILE]
+        --output runs/eval [--baseline FILE] [--compare NAME=TABLE ...] [--limit-per-source N] [--threads N]
+    python -m training.evaluate --records runs/eval/records.jsonl --output runs/eval [--baseline FILE] [--compare ...]
 
 The texts go through what serves them: normalisation, chunks, the int8 graph, calibration, the policy's rules.
 Recognizers take no part, since a masked phone number says nothing about compliance. Records (scores, no texts)
-are appended to ``records.jsonl``; a second run over the same output skips what is there, and the table is a
-pure function of that file. With --limit-per-source every source weighs the same, so the operating point
-(5 % false alarms over a side and language) is not that of the whole benchmark.
-Output: ``records.jsonl``, ``table.json``, ``table.md``.
+are appended to ``records.jsonl``; a second run over the same output skips what is there. The table is a pure
+function of that file and of ``trained_on.json``, the names of the model's training sources. With
+--limit-per-source every source weighs the same, so the operating point (5 % false alarms over a side and
+language) is not that of the whole benchmark.
+
+``--compare`` puts the ``table.json`` of another run of this program, or of training.keyword_filter, in a column. Lines
+over unseen sources leave out what the model was trained on; ``--trained-on ARTIFACT`` names another model for that,
+so that two models are compared over the same sources.
+Output: ``records.jsonl``, ``trained_on.json``, ``table.json``, ``table.md``.
 """
 
 from __future__ import annotations
@@ -19,14 +24,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from guard import records
-from guard.classifier.artifact import DEFAULT_MODEL_DIR
+from guard.classifier.artifact import DEFAULT_MODEL_DIR, Artifact, read_artifact
 from guard.classifier.classifier import Classifier, Scored
 from guard.errors import GuardError, InvalidInput
 from guard.policy.evaluate import evaluate, message_for
@@ -34,16 +40,19 @@ from guard.policy.load import load_policy, resolve_policy
 from guard.policy.policy import Policy
 from guard.records import Annotation, Record
 from guard.types import Action, Content, Decision
+from training.bench_report import to_json, to_markdown
 from training.bench_table import tabulate
-from training.comparison import contests, read_baseline, to_json, to_markdown
+from training.comparison import System, contests, read_baseline, read_system
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import fraction_of
 from training.queries import query_of
+from training.targets import POOLS
 
 #: Texts of one task of the pool; they are of like length, so the tasks of a moment take about as long.
 _BLOCK = 256
 _REPORT_SECONDS = 10.0
+_TRAINED_ON = "trained_on.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +148,24 @@ def sample(rows: Iterable[Row], limit: int | None) -> list[Row]:
     return [r for group in groups.values() for r in sorted(group, key=lambda row: fraction_of(row.id))[:limit]]
 
 
-def write_table(path: Path, output: Path, *, baseline: Path | None = None, samples: int = 500) -> str:
+def write_table(
+    path: Path,
+    output: Path,
+    *,
+    baseline: Path | None = None,
+    compare: Sequence[System] = (),
+    trained_on: Collection[str] | None = None,
+    samples: int = 500,
+) -> str:
     """Table of a records file as ``table.json`` and ``table.md`` in ``output``; returns the Markdown.
+
+    Args:
+        path: Records of one model and one policy.
+        output: Directory, made if it is missing.
+        baseline: Another system's printed table; what lines are won and lost against.
+        compare: Other systems, each a column.
+        trained_on: The model's training sources; None for no lines over unseen ones.
+        samples: Bootstrap resamples of an interval; 0 for none.
 
     Raises:
         InvalidInput: A line is not a record, or the records are of several models or policies.
@@ -151,12 +176,19 @@ def write_table(path: Path, output: Path, *, baseline: Path | None = None, sampl
         "policy": _only(seen, path, "policy"),
         "texts": len(seen),
     }
-    table = tabulate(seen, samples=samples)
-    results = contests(table.lines, read_baseline(baseline)) if baseline else []
-    markdown = to_markdown(table, results, about)
+    table = tabulate(seen, samples=samples, trained_on=trained_on, pools=POOLS)
+    known = read_baseline(baseline) if baseline else {}
+    systems = [*([System.of_baseline("n-gram", known)] if known else []), *compare]
+    document = to_json(table, contests(table.lines, known), about, systems)
+    return write_document(document, output)
+
+
+def write_document(document: dict[str, Any], output: Path) -> str:
+    """Write ``table.json`` and ``table.md``; returns the Markdown."""
+    markdown = to_markdown(document)
     output.mkdir(parents=True, exist_ok=True)
-    document = json.dumps(to_json(table, results, about), ensure_ascii=False, indent=1)
-    (output / "table.json").write_text(document + "\n", encoding="utf-8")
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    (output / "table.json").write_text(text + "\n", encoding="utf-8")
     (output / "table.md").write_text(markdown, encoding="utf-8")
     return markdown
 
@@ -201,7 +233,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, required=True, help="directory for records.jsonl and the table")
     parser.add_argument("--model", type=Path, default=DEFAULT_MODEL_DIR, help="artifact directory")
     parser.add_argument("--policy", default="default", help="name of a shipped policy, or a file")
-    parser.add_argument("--baseline", type=Path, help="another system's table, printed beside")
+    parser.add_argument(
+        "--baseline", type=Path, help="another system's printed table: lines are won and lost against it"
+    )
+    parser.add_argument(
+        "--compare", action="append", default=[], metavar="NAME=TABLE", help="another run's table.json as a column"
+    )
+    parser.add_argument("--trained-on", type=Path, help="artifact whose sources count as seen (default: the model's)")
     parser.add_argument("--sources", nargs="*", help="only these sources")
     parser.add_argument("--limit-per-source", type=int, help="at most so many texts a source, side and language")
     parser.add_argument("--threads", type=int, default=1, help="cores to score on")
@@ -218,11 +256,49 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows = sample(_rows(args.data, args.sources), args.limit_per_source)
             scorer = Scorer(Classifier.load(args.model), load_policy(resolve_policy(args.policy)))
             score_to_file(scorer, rows, path, threads=args.threads)
-        print(write_table(path, args.output, baseline=args.baseline, samples=args.bootstrap))
+            _write_trained_on(path, scorer.classifier.artifact)
+        print(
+            write_table(
+                path,
+                args.output,
+                baseline=args.baseline,
+                compare=[read_system(named) for named in args.compare],
+                trained_on=_trained_on(path, args.trained_on, args.model),
+                samples=args.bootstrap,
+            )
+        )
     except (GuardError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _write_trained_on(path: Path, artifact: Artifact) -> None:
+    """Note beside the records what their model was trained on: the records alone must give the table again."""
+    names = sorted(source.name for source in artifact.sources)
+    text = json.dumps({"model": artifact.identity, "sources": names}, ensure_ascii=False, indent=1)
+    path.with_name(_TRAINED_ON).write_text(text + "\n", encoding="utf-8")
+
+
+def _trained_on(path: Path, named: Path | None, model: Path) -> set[str] | None:
+    """Training sources of the named artifact, else those noted beside the records, else of the records' model.
+
+    None if none of these is known.
+    """
+    if named is not None:
+        return {source.name for source in read_artifact(named).sources}
+    first = next(records.read(path), None)
+    identity = first.model if first is not None else ""
+    note = path.with_name(_TRAINED_ON)
+    if note.exists():
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if known["model"] == identity:
+            return set(known["sources"])
+    artifact = read_artifact(model)
+    if artifact.identity == identity:
+        return {source.name for source in artifact.sources}
+    print(f"{model} is not the records' model: no lines over unseen sources (give --trained-on)", file=sys.stderr)
+    return None
 
 
 def _rows(data: Path, sources: Sequence[str] | None) -> Iterator[Row]:

@@ -13,8 +13,9 @@ from guard.errors import InvalidInput
 from guard.policy.load import load_policy
 from guard.records import Record, hash_text
 from guard.types import CATEGORIES, NONCOMPLIANT, Action, Direction, Role, Turn
-from training.bench_table import MIN_TEXTS, Line, rank_score, tabulate
-from training.comparison import contests, read_baseline, summary
+from training.bench_columns import rank_score
+from training.bench_table import MIN_TEXTS, Line, Pool, tabulate, unseen_sources
+from training.comparison import System, contests, read_baseline, read_system, side_by_side, summary
 from training.corpora import Row, write_parquet
 from training.evaluate import Scorer, main, sample, score_to_file, write_table
 
@@ -225,6 +226,62 @@ def test_small_sources_have_no_line() -> None:
     assert table.families[0].texts == MIN_TEXTS - 1
 
 
+def test_unseen_sources_have_a_line_of_their_own() -> None:
+    """Sources that the model saw, as labels, as paragraphs or as what a benchmark was made of, are left out of it."""
+    table = tabulate(bench(), samples=0, trained_on=("benign", "plain_elsewhere"))
+    assert table.unseen == ("bad", "s")
+    unseen = line_of(table.families, "*unseen")
+    assert (unseen.texts, unseen.positives, unseen.threshold) == (110, 60, table.families[0].threshold)
+    assert unseen_sources(["a", "b", "toxicloakcn"], ["plain_a", "toxicn"]) == ("b",)
+    everything = tabulate(bench(), samples=0, trained_on=("benign", "bad", "s"))
+    assert everything.unseen == () and "*unseen" not in {line.source for line in everything.families}
+    assert tabulate(bench(), samples=0).unseen is None
+
+
+def test_sources_without_violations_have_a_line_together() -> None:
+    """False alarms of a family are also counted over the sources that have compliant texts alone."""
+    benign = line_of(tabulate(bench(), samples=20).families, "*benign")
+    assert (benign.texts, benign.positives, benign.policy_fpr) == (50, 0, 0.5)
+    assert benign.policy_fpr_interval is not None
+    assert benign.policy_fpr_interval.low < 0.5 < benign.policy_fpr_interval.high
+
+
+def test_a_pool_has_its_own_operating_point() -> None:
+    """A pool sets violations of some sources against benign texts of others, and wants all of them."""
+    pool = Pool("hard", "prompt", "en", harmful=("bad",), benign=("benign",))
+    line = line_of(tabulate(bench(), samples=20, pools=[pool]).families, "*hard")
+    assert (line.texts, line.positives) == (70, 20)
+    # Of the 50 benign texts two may be false alarms: 0.99 and 0.97.
+    assert line.threshold == pytest.approx(0.95)
+    assert line.fpr == 0.04
+    assert line.recall == line.recall_at_5 == 0.75
+    assert line.recall_at_5_interval is not None
+    lacking = replace(pool, harmful=("bad", "absent"))
+    assert [x.source for x in tabulate(bench(), samples=0, pools=[lacking]).families] == ["*", "*benign"]
+
+
+def test_a_system_with_its_own_threshold_keeps_it() -> None:
+    """A given operating point replaces the one of 5 % false alarms, on every line."""
+    table = tabulate(bench(), samples=0, threshold=0.5)
+    assert {line.threshold for line in (*table.lines, *table.families)} == {0.5}
+    assert line_of(table.lines, "bad").recall == line_of(table.lines, "bad").policy_recall
+
+
+def test_false_alarms_are_counted_by_length() -> None:
+    """Compliant texts whose label speaks about everything, per language and side, by their number of tokens."""
+    texts = [record(f"a{i}", score, "compliant", tokens=n) for i, (score, n) in enumerate([(0.9, 32), (0.1, 1)])]
+    texts += [record("b", 0.9, "compliant", tokens=513), record("c", 0.9, NONCOMPLIANT, tokens=5)]
+    texts += [record("d", 0.9, "compliant", tokens=5, about=("hate",)), record("e", 0.9, "compliant", tokens=0)]
+    lines = tabulate(texts, samples=0).lengths
+    found = {(x.side, x.lang, x.shortest, x.longest): (x.texts, x.alarms) for x in lines}
+    assert found == {
+        ("*", "en", 1, 32): (2, 1),
+        ("*", "en", 513, None): (1, 1),
+        ("prompt", "en", 1, 32): (2, 1),
+        ("prompt", "en", 513, None): (1, 1),
+    }
+
+
 BASELINE = """
 what it is: a comment
 prompt   en s            n=   90 AUPRC=0.500 AUROC=0.600 F1=0.5 FPR=0.100 R=0.300
@@ -274,6 +331,56 @@ def test_the_table_is_a_function_of_the_records(tmp_path: Path) -> None:
     assert [line["source"] for line in document["lines"]] == ["bad", "benign", "s"]
 
 
+def test_other_systems_stand_in_columns(tmp_path: Path) -> None:
+    """Another run's table is a column with its intervals, and says over how many texts where that differs."""
+    ours, theirs = bench(), [replace(r, model="n@1") for r in bench() if r.id != "x0"]
+    for name, texts in (("ours", ours), ("theirs", theirs)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(r.to_json() + "\n" for r in texts), encoding="utf-8")
+    (tmp_path / "baseline.txt").write_text(BASELINE, encoding="utf-8")
+    write_table(tmp_path / "theirs.jsonl", tmp_path / "theirs", trained_on=["bad"], samples=20)
+    other = read_system(f"theirs={tmp_path / 'theirs'}")
+    markdown = write_table(
+        *(tmp_path / "ours.jsonl", tmp_path / "ours"),
+        baseline=tmp_path / "baseline.txt",
+        compare=[other],
+        trained_on=["bad"],
+        samples=20,
+    )
+    assert "| side | lang | source | n | pos | measure | n-gram | theirs | this model |" in markdown
+    assert "| prompt | en | bad | 20 | 20 | recall, family's 5 % point | 0.750 | 0.750 | 0.750 |" in markdown
+    document = json.loads((tmp_path / "ours" / "table.json").read_text(encoding="utf-8"))
+    assert [system["model"] for system in document["systems"]] == ["", "n@1", "m@1"]
+    rows = {(tuple(row["key"])[2], row["measure"]): row["figures"] for row in document["comparisons"]["families"]}
+    ngram, them, us = rows["*", "auroc"]
+    assert ngram is None and (them["texts"], us["texts"]) == (159, 160)
+    assert them["interval"][0] < them["value"] < them["interval"][1]
+    assert "(n=159)" in markdown
+    assert rows["*unseen", "auroc"][1] is not None
+
+
+def test_lines_over_different_unseen_sources_are_not_compared(tmp_path: Path) -> None:
+    """Two models' own unseen sources are different benchmarks, so the other's figure stays out."""
+    (tmp_path / "r.jsonl").write_text("".join(r.to_json() + "\n" for r in bench()), encoding="utf-8")
+    systems = []
+    for name in ("bad", "benign"):
+        write_table(tmp_path / "r.jsonl", tmp_path / name, trained_on=[name], samples=0)
+        systems.append(read_system(f"{name}={tmp_path / name}"))
+    families = systems[-1].table["families"]
+    rows = {(row.key[2], row.measure): row.figures for row in side_by_side(families, systems)}
+    assert rows["*unseen", "auroc"][0] is None and rows["*unseen", "auroc"][1] is not None
+    assert None not in rows["*", "auroc"]
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    """A column needs a name and the document of a run."""
+    with pytest.raises(ValueError, match="not NAME=PATH"):
+        read_system(str(tmp_path))
+    (tmp_path / "table.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"not a table\.json"):
+        read_system(f"a={tmp_path}")
+    assert System.of_table("a", {"lines": [], "families": []}).unseen is None
+
+
 def test_records_of_two_models_have_no_table(tmp_path: Path) -> None:
     """Records of several models or policies are not averaged into one table."""
     path = tmp_path / "records.jsonl"
@@ -299,6 +406,9 @@ def test_the_command_scores_and_prints(
     assert "| prompt | zh | b | 25 | 0 |" in printed
     assert main(["--records", str(output / "records.jsonl"), *common]) == 0
     assert capsys.readouterr().out == printed
+    assert "- sources that the model was not trained on: a, b" in printed
+    assert main(["--records", str(output / "records.jsonl"), *common, "--compare", "tiny"]) == 2
+    assert "not NAME=PATH" in capsys.readouterr().err
 
 
 def test_bad_input_is_exit_two(tmp_path: Path, tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
