@@ -9,14 +9,18 @@ import typer
 from guard.cli.connect import connect
 from guard.cli.options import ModelOption
 from guard.cli.output import need_command, write_line
+from guard.cli.policy_diff import diff
 
-policy = typer.Typer(help="Test policies.", invoke_without_command=True, rich_markup_mode=None)
+policy = typer.Typer(help="Test and compare policies.", invoke_without_command=True, rich_markup_mode=None)
 
 
 @policy.callback()
 def _group(context: typer.Context) -> None:
-    """Test policies."""
+    """Test and compare policies."""
     need_command(context)
+
+
+policy.command()(diff)
 
 
 @policy.command("test")
