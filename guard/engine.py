@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
-from guard.classifier.classifier import TOO_LONG_CURE, Classifier, Query, Scored
+from guard.classifier.classifier import NO_TOKENS, TOO_LONG_CURE, Classifier, Query, Scored
 from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import OTHER, language_of
@@ -282,7 +282,7 @@ def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
 def _unscreened(policy: Policy) -> _Finding:
     """What ``on_error`` says about a text that could not be screened."""
     outcome = Outcome(policy.failure_action, (), (), ())
-    return _Finding(Scored({}, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
+    return _Finding(Scored({}, NO_TOKENS, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
 
 
 def _sum(first: Timings, second: Timings) -> Timings:

@@ -65,6 +65,7 @@ def main(argv: list[str] | None = None) -> None:
             name=args.name,
             unsupported=tuple(c for c, n in mixture["positives"].items() if n < _MIN_POSITIVES),
             limits=limits,
+            outputs=("scores", "token_scores"),
             sources=used_sources(mixture["rows_by_source"], args.sources),
             metrics=metrics,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -74,15 +75,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 class Scores(nn.Module):
-    """The exported computation: raw scores in [0, 1] instead of logits."""
+    """The exported computation: raw scores in [0, 1] instead of logits, of texts and of their tokens."""
 
     def __init__(self, network: GuardNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """Raw scores [batch, categories]."""
-        return torch.sigmoid(self.network(input_ids, attention_mask, token_type_ids))
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw scores [batch, categories] and token scores [batch, tokens, categories]."""
+        logits, tokens = self.network(input_ids, attention_mask, token_type_ids)
+        return torch.sigmoid(logits), torch.sigmoid(tokens)
 
 
 def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[str, float]:
@@ -91,7 +93,7 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     Raises:
         SystemExit: The graph does not agree with PyTorch.
     """
-    network = load_network(model, len(CATEGORIES), attention="eager").eval().to("cpu")
+    network = load_network(model, len(CATEGORIES)).eval().to("cpu")
     scores = Scores(network).eval()
     full = output / "float.onnx"
     to_onnx(scores, full)
@@ -102,7 +104,7 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     figures: dict[str, float] = {}
     for label, path, tolerance in (("float", full, _FLOAT_TOLERANCE), ("int8", output / FILES.model, _INT8_TOLERANCE)):
         session = Session(path, columns=len(CATEGORIES))
-        found = np.stack([session.run(chunk) for chunk in chunks])
+        found = np.stack([session.run(chunk).scores for chunk in chunks])
         difference = float(np.abs(found - expected).mean())
         column = CATEGORIES.index(NONCOMPLIANT)
         figures[f"{label}_mean_difference"] = round(difference, 6)
@@ -130,8 +132,8 @@ def to_onnx(scores: nn.Module, path: Path) -> None:
             (ids, mask, types),
             str(path),
             input_names=names,
-            output_names=["scores"],
-            dynamic_axes={**dict.fromkeys(names, axes), "scores": {0: "batch"}},
+            output_names=["scores", "token_scores"],
+            dynamic_axes={**dict.fromkeys([*names, "token_scores"], axes), "scores": {0: "batch"}},
             opset_version=17,
             dynamo=False,
         )
@@ -166,7 +168,7 @@ def _torch_scores(scores: nn.Module, chunks: Iterable[Chunk]) -> NDArray[np.floa
     rows = []
     for chunk in chunks:
         ids, mask, types = (t.cpu() for t in collate([(chunk.input_ids, chunk.token_type_ids)]))
-        rows.append(scores(ids, mask, types).numpy())
+        rows.append(scores(ids, mask, types)[0].numpy())
     return np.concatenate(rows)
 
 

@@ -9,14 +9,15 @@ held out for calibration.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from guard.types import NONCOMPLIANT, Role, Turn
-from training.contrast import contrast_rows
+from training.compose import compose
+from training.contrast import contrast_rows, wrappers
 from training.corpora import ALL, COMPLIANT, Row
 from training.corpora.splits import fraction_of, split_key
 
@@ -39,7 +40,7 @@ SHARES: Mapping[str, Share] = {
     "jade": Share(9999, 2),
     "aisafetylab_zh": Share(9999, 2),
     "jailbreak_templates": Share(9999, 2),
-    "contrast": Share(9999, 4),
+    "contrast": Share(9999, 3),
     "cold": Share(9000),
     "swsr": Share(2500),
     "implicit_hate": Share(3500),
@@ -57,6 +58,17 @@ SHARES: Mapping[str, Share] = {
     "nl2bash": Share(2500),
     "stackoverflow_titles": Share(2500),
 }
+
+#: Sources that no stage trains on: thresholds and calibration are set on texts of a kind that the model never saw.
+#: One of each side and language, as small as possible.
+HELD_OUT_SOURCES: tuple[str, ...] = (
+    "aisafetylab_zh",
+    "counsel_chat",
+    "deepset_pi",
+    "latent_jailbreak",
+    "self_instruct_seeds",
+    "toxigen_demos",
+)
 
 #: Unlabelled general paragraphs, taken as compliant content (assumed, not checked row by row).
 _PLAIN_CAP = 700
@@ -86,6 +98,7 @@ def build(
     seed: int,
     leave_out: Iterable[str] = (),
     keep_out: Collection[str] | None = None,
+    size: int = 0,
 ) -> Mixture:
     """Draw the mixture.
 
@@ -95,6 +108,7 @@ def build(
         seed: Determines the draw.
         leave_out: Sources that go to the held-out part as a whole.
         keep_out: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
+        size: So many training rows, drawn at random; 0 for all.
     """
     rng = np.random.default_rng(seed)
     left_out = set(leave_out)
@@ -116,7 +130,9 @@ def build(
                 heldout.append(row)
             else:
                 train += [row] * share.repeat
-    train += composed_answers(train, own, rng)
+    train += compose(train, own, wrappers(), rng)
+    if 0 < size < len(train):
+        train = [train[index] for index in rng.permutation(len(train))[:size]]
     return Mixture(train, heldout)
 
 
@@ -170,55 +186,6 @@ def plain_rows(path: Path, rng: np.random.Generator) -> list[Row]:
                 )
             )
     return rows
-
-
-def composed_answers(train: Sequence[Row], own: Sequence[Row], rng: np.random.Generator) -> list[Row]:
-    """Outputs composed from parts, so that what the answer does with its request decides.
-
-    A refusal under any harmful request is compliant; agreeing without a topic of its own is noncompliant
-    under a harmful request and compliant under a benign one; a harmful post stays noncompliant as an answer
-    to a benign request.
-    """
-    out: list[Row] = []
-    for lang in ("en", "zh"):
-        prompts = {
-            label: [r for r in train if r.side == "prompt" and r.lang == lang and r.label == label and r.about_all]
-            for label in (COMPLIANT, NONCOMPLIANT)
-        }
-        answers = [r for r in own if r.side == "response" and r.lang == lang]
-        refusals = [r for r in answers if r.label == COMPLIANT and not r.context]
-        agreeing = {r.text for r in answers if r.label == COMPLIANT} & {r.text for r in answers if r.label != COMPLIANT}
-        agreements = [r for r in answers if r.text in agreeing]
-        posts = [r for r in train if r.side == "content" and r.lang == lang and r.label == NONCOMPLIANT]
-        out += _pair(refusals, prompts[NONCOMPLIANT], COMPLIANT, 2500, rng)
-        out += _pair(agreements, prompts[NONCOMPLIANT], NONCOMPLIANT, 700, rng)
-        out += _pair(agreements, prompts[COMPLIANT], COMPLIANT, 700, rng)
-        out += _pair(posts, prompts[COMPLIANT], NONCOMPLIANT, 800, rng)
-    return out
-
-
-def _pair(
-    answers: Sequence[Row], prompts: Sequence[Row], label: str, count: int, rng: np.random.Generator
-) -> list[Row]:
-    """``count`` answers under random prompts; the label is given, the categories are the prompt's or the answer's."""
-    out: list[Row] = []
-    for number in range(count if answers and prompts else 0):
-        answer = answers[int(rng.integers(len(answers)))]
-        prompt = prompts[int(rng.integers(len(prompts)))]
-        harmful = () if label == COMPLIANT else (prompt if prompt.label != COMPLIANT else answer).categories
-        out.append(
-            replace(
-                answer,
-                id=f"composed-{answer.id}-{label}-{number}",
-                source="composed",
-                side="response",
-                context=(Turn(Role.USER, prompt.text[:600]),),
-                label=label,
-                categories=harmful,
-                about=(ALL,) if label == COMPLIANT else answer.about,
-            )
-        )
-    return out
 
 
 def _held_out(row: Row) -> bool:

@@ -2,7 +2,7 @@
 
 Every token gets a logit and an attention weight per category; a text's logit is the attention-weighted
 mean (attention-based multiple-instance pooling, Ilse et al. 2018). The same forward pass therefore says
-both how non-compliant a text is and, later, where. The attention starts at zero, so that training begins
+both how non-compliant a text is and where. The attention starts at zero, so that training begins
 from plain mean pooling, which is what the sentence encoder was trained for.
 """
 
@@ -35,13 +35,17 @@ class GuardNetwork(nn.Module):
         ).last_hidden_state
         return output
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """Logits [batch, categories] of whole sequences; only the text's own tokens are pooled.
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of whole sequences and of their tokens; only the text's own tokens are pooled.
 
         Args:
             input_ids: int64 [batch, tokens].
             attention_mask: int64 [batch, tokens], 1 for real tokens.
             token_type_ids: int64 [batch, tokens], 0 for the text, 1 for its context.
+
+        Returns:
+            Logits [batch, categories], each a weighted mean of its column of the second; and those token logits
+            [batch, tokens, categories].
         """
         hidden = self.hidden(input_ids, attention_mask, token_type_ids)
         mixed = torch.tanh(self.mix(self.dropout(hidden)))
@@ -49,20 +53,22 @@ class GuardNetwork(nn.Module):
         weights = self.attention(mixed)
         pooled = (attention_mask * (1 - token_type_ids)).unsqueeze(-1).to(weights.dtype)
         weights = weights + (pooled - 1) * 10000.0
-        logits: Tensor = (torch.softmax(weights, dim=1) * values).sum(dim=1)
-        return logits
+        return (torch.softmax(weights, dim=1) * values).sum(dim=1), values
 
 
-def load_encoder(path: str, attention: str = "sdpa") -> nn.Module:
-    """An encoder from a Hugging Face directory or hub id.
+def load_encoder(path: str) -> nn.Module:
+    """An encoder from a Hugging Face directory or hub id, with eager attention and without dropout.
 
-    Args:
-        path: Directory or id.
-        attention: ``sdpa`` to train, ``eager`` to export (its graph is free of guard nodes).
+    Eager, because the fused attention leaves guard nodes in an exported graph, and its bf16 backward pass on a CPU
+    takes as long as the rest of the step. Without dropout, because a text is seen a few times at most; it costs a
+    fifth of a step.
     """
     config = AutoConfig.from_pretrained(path)
     extra = {"add_pooling_layer": False} if config.model_type in {"bert", "roberta", "xlm-roberta"} else {}
-    encoder: nn.Module = AutoModel.from_pretrained(path, attn_implementation=attention, **extra)
+    encoder: nn.Module = AutoModel.from_pretrained(path, attn_implementation="eager", **extra)
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return encoder
 
 
@@ -74,9 +80,9 @@ def save_network(network: GuardNetwork, directory: Path) -> None:
     torch.save(head, directory / "head.pt")
 
 
-def load_network(directory: Path, categories: int, attention: str = "sdpa") -> GuardNetwork:
+def load_network(directory: Path, categories: int) -> GuardNetwork:
     """Read what :func:`save_network` wrote."""
-    encoder = load_encoder(str(directory), attention)
+    encoder = load_encoder(str(directory))
     network = GuardNetwork(encoder, int(encoder.config.hidden_size), categories)  # type: ignore[union-attr, arg-type]
     head = torch.load(directory / "head.pt", weights_only=True)
     missing, unexpected = network.load_state_dict(head, strict=False)

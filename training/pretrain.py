@@ -32,7 +32,7 @@ from guard.normalize import normalize
 from guard.types import Direction
 from training.batches import collate
 from training.network import load_encoder
-from training.run import Checkpoint, Run, device, length_batches, seed_everything
+from training.run import Checkpoint, Run, device, length_batches, rate, seed_everything
 
 _TEMPERATURE = 0.05
 
@@ -111,7 +111,7 @@ class Teacher:
         encoded = self._tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt")
         encoded = encoded.to(device())
         hidden = self._encoder(**encoded).last_hidden_state
-        return _mean(hidden, encoded["attention_mask"])
+        return mean_vector(hidden, encoded["attention_mask"])
 
 
 def align(
@@ -125,7 +125,7 @@ def align(
     optimizer = torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
     plan = list(_plan(pairs, args))
     total = min(args.steps or len(plan), len(plan))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total))
     checkpoint = Checkpoint(args.output / "checkpoint.pt")
     step = _resume(checkpoint, student, optimizer, schedule)
     saved, accuracy = time.time(), 0.0
@@ -173,16 +173,11 @@ def _resume(
     return int(state["step"])
 
 
-def _rate(step: int, total: int) -> float:
-    warmup = max(1, total // 20)
-    return min(1.0, (step + 1) / warmup) * max(0.02, 1 - step / max(1, total))
-
-
 def _loss(student: nn.Module, sides: Sequence[tuple[int, ...]], target: Tensor) -> tuple[Tensor, float]:
     ids, mask, types = collate([(s, (0,) * len(s)) for s in sides])
     with torch.autocast(target.device.type, dtype=torch.bfloat16):
         hidden = student(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
-    vectors = _mean(hidden, mask)
+    vectors = mean_vector(hidden, mask)
     similar = vectors @ target.T / _TEMPERATURE
     wanted = torch.arange(len(sides), device=target.device)
     distance = 1 - cosine_similarity(vectors, target)
@@ -190,7 +185,8 @@ def _loss(student: nn.Module, sides: Sequence[tuple[int, ...]], target: Tensor) 
     return cross_entropy(similar, wanted) + 2 * distance.mean(), hits
 
 
-def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
+def mean_vector(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Sentence vectors [batch, hidden] of unit length: the mean over the tokens whose mask is 1."""
     weights = mask.unsqueeze(-1).float()
     return unit((hidden.float() * weights).sum(dim=1) / weights.sum(dim=1), dim=-1)
 

@@ -107,14 +107,23 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def length_batches(lengths: list[int], batch: int, seed: int, pool: int = 50) -> list[list[int]]:
+def rate(step: int, total: int) -> float:
+    """Learning-rate factor: linear warm-up over 6 %, and linearly down to 2 %."""
+    warmup = max(1, total * 6 // 100)
+    return min((step + 1) / warmup, max(0.02, 1 - step / max(1, total)))
+
+
+def length_batches(
+    lengths: list[int], batch: int, seed: int, pool: int = 50, max_tokens: int | None = None
+) -> list[list[int]]:
     """Batches of like lengths in random order: shuffle, sort within pools of ``pool`` batches, shuffle batches.
 
     Args:
         lengths: One length per item.
-        batch: Items of a batch.
+        batch: Items of a batch, at most.
         seed: Determines the order.
         pool: Batches per pool; 1 gives no sorting.
+        max_tokens: Bound on items times the longest length of a batch; a single item may exceed it.
 
     Returns:
         Lists of item indices that together hold each item once.
@@ -122,7 +131,12 @@ def length_batches(lengths: list[int], batch: int, seed: int, pool: int = 50) ->
     order = np.random.default_rng(seed).permutation(len(lengths))
     batches: list[list[int]] = []
     for start in range(0, len(order), batch * pool):
-        part = sorted(order[start : start + batch * pool].tolist(), key=lambda i: lengths[i])
-        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
+        current: list[int] = []
+        for item in sorted(order[start : start + batch * pool].tolist(), key=lambda i: lengths[i]):
+            if len(current) == batch or (max_tokens and current and (len(current) + 1) * lengths[item] > max_tokens):
+                batches.append(current)
+                current = []
+            current.append(item)
+        batches.append(current)
     np.random.default_rng(seed + 1).shuffle(batches)
     return batches

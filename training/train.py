@@ -1,10 +1,11 @@
-"""Stage 3: fine-tune the classifier, one loss only where a row speaks.
+"""Stage 4: fine-tune the classifier, one loss only where a row speaks.
 
     python -m training.train --backbone runs/NAME/align --data DIR --plain PARQUET --output runs/NAME/train
 
 Reads the mixture (training/mixture.py), normalises and tokenises it exactly as serving does, and trains the
-encoder and head with masked binary cross-entropy in bf16 on length-sorted batches. Writes a checkpoint every
-few minutes and continues from it; the held-out rows' names go to ``mixture.json`` for the calibration.
+encoder and head with masked binary cross-entropy in bf16 on length-sorted batches. Where the place of the harm is
+known, and in compliant texts, the token scores are trained as well. Writes a checkpoint every few minutes and
+continues from it; the held-out rows' names go to ``mixture.json`` for the calibration.
 ``--backbone`` may be any Hugging Face directory or hub id of a BERT WordPiece encoder; a directory that this stage
 wrote is trained further, with its head and its held-out rows.
 """
@@ -25,31 +26,43 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoTokenizer
 
 from guard.classifier.artifact import TokenLimits
-from guard.classifier.chunker import OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
+from guard.classifier.chunker import FIRST_TOKEN, OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
 from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.batches import collate
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir, targets_of
-from training.mixture import Mixture, build
+from training.corpora.row import LICENCE_CLASSES
+from training.mixture import HELD_OUT_SOURCES, Mixture, build
 from training.network import GuardNetwork, load_encoder, load_network, save_network
 from training.queries import normalized_context
-from training.run import Checkpoint, Run, device, length_batches, seed_everything
+from training.run import Checkpoint, Run, device, length_batches, rate, seed_everything
 
 #: A post labelled only for hate is very likely compliant otherwise: a weak zero keeps the overall column honest.
 _WEAK_COMPLIANT = 0.3
 _CHECKPOINT_SECONDS = 300.0
 #: Weight of a category column beside the overall one.
 _CATEGORY_WEIGHT = 0.3
+#: Weight of the tokens of a text with a planted harm, and of a compliant text, beside the text itself.
+_TOKEN_WEIGHT = 0.5
+_CLEAN_TOKEN_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training text: its possible token sequences, targets and loss weights [categories]."""
+    """One training text.
+
+    Attributes:
+        chunks: Its possible token sequences.
+        values: Targets [categories].
+        weights: Loss weights [categories]; 0 where the row is silent.
+        planted: Code points [start, end) of the normalised text where the harm stands; None: nobody knows.
+    """
 
     chunks: tuple[Chunk, ...]
     values: tuple[float, ...]
     weights: tuple[float, ...]
+    planted: tuple[int, int] | None = None
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,10 +70,12 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     seed_everything(args.seed)
     run = Run.start(args.output, vars(args), [*args.data, *([args.plain] if args.plain else [])])
-    rows = [row for path in args.data for row in read_parquet_dir(path)]
+    licence = {"licence": LICENCE_CLASSES} if args.restricted else {}
+    rows = [row for path in args.data for row in read_parquet_dir(path, **licence)]
     earlier = Path(args.backbone) / "mixture.json"
     keep_out = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
-    mixture = build(rows, args.plain, seed=args.seed, leave_out=args.leave_out, keep_out=keep_out)
+    leave_out = [*HELD_OUT_SOURCES, *args.leave_out]
+    mixture = build(rows, args.plain, seed=args.seed, leave_out=leave_out, keep_out=keep_out, size=args.rows)
     _write_mixture(mixture, args.output)
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
     tokenizer, encoder = load_backbone(args.backbone)
@@ -87,12 +102,15 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plain", type=Path, help="parquet of general paragraphs")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--leave-out", action="append", default=[], help="hold out this source as a whole")
-    parser.add_argument("--max-tokens", type=int, default=96, help="text tokens of a training sequence")
-    parser.add_argument("--context-tokens", type=int, default=48)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--rows", type=int, default=0, help="a random part of the mixture: a proxy; 0: all of it")
+    parser.add_argument("--restricted", action="store_true", help="restricted rows too: never for weights to give away")
+    parser.add_argument("--max-tokens", type=int, default=128, help="text tokens of a training sequence")
+    parser.add_argument("--context-tokens", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=64, help="texts of a batch, at most")
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="tokens of a batch, padding included, at most")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="stop early; 0: run to the end")
-    parser.add_argument("--lr", type=float, default=7e-5, help="encoder; the head learns ten times as fast")
+    parser.add_argument("--lr", type=float, default=1e-4, help="encoder; the head learns ten times as fast")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -127,11 +145,25 @@ def encode(rows: list[Row], chunker: Chunker, seed: int) -> list[Example]:
         direction = directions[int(rng.integers(len(directions)))]
         key = (row.source, row.id, direction)
         if key not in cache:
-            chunks = chunker.chunks(normalize(row.text).text, direction, normalized_context(row))
+            normalized = normalize(row.text)
+            chunks = chunker.chunks(normalized.text, direction, normalized_context(row))
             values, weights = _targets(row)
-            cache[key] = Example(tuple(chunks), values, weights)
+            cache[key] = Example(tuple(chunks), values, weights, planted_in(row, normalized.text))
         out.append(cache[key])
     return out
+
+
+def planted_in(row: Row, text: str) -> tuple[int, int] | None:
+    """Where the harm of a row stands in its normalised text; None if nobody knows, (0, 0) where there is none."""
+    if row.label == COMPLIANT:
+        return (0, 0) if row.about_all else None
+    if not row.planted:
+        return None
+    start, end = row.planted[0]
+    head = len(normalize(row.text[:start]).text)
+    plant = normalize(row.text[start:end]).text
+    # Composition across the border may move a character; then the place is not known exactly.
+    return (head, head + len(plant)) if text[head : head + len(plant)] == plant else None
 
 
 def _targets(row: Row) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -149,7 +181,7 @@ def fit(network: GuardNetwork, examples: list[Example], args: argparse.Namespace
     """Train to the end of the plan, resuming from a checkpoint; returns the smoothed last loss."""
     optimizer = _optimizer(network, args.lr)
     lengths = [len(e.chunks[0].input_ids) for e in examples]
-    plan = [b for epoch in range(args.epochs) for b in length_batches(lengths, args.batch, args.seed + epoch)]
+    plan = [b for epoch in range(args.epochs) for b in _batches(lengths, args, epoch)]
     total = min(args.steps or len(plan), len(plan))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total))
     checkpoint = Checkpoint(args.output / "checkpoint.pt")
@@ -180,10 +212,8 @@ def fit(network: GuardNetwork, examples: list[Example], args: argparse.Namespace
     return smooth
 
 
-def rate(step: int, total: int) -> float:
-    """Learning-rate factor: linear warm-up over 6 %, then linear to 2 %."""
-    warmup = max(1, total * 6 // 100)
-    return min((step + 1) / warmup, max(0.02, 1 - step / max(1, total)))
+def _batches(lengths: list[int], args: argparse.Namespace, epoch: int) -> list[list[int]]:
+    return length_batches(lengths, args.batch, args.seed + epoch, max_tokens=args.batch_tokens)
 
 
 def _optimizer(network: GuardNetwork, lr: float) -> torch.optim.AdamW:
@@ -201,9 +231,31 @@ def _loss(network: GuardNetwork, batch: list[Example], seed: int) -> Tensor:
     values = torch.tensor([e.values for e in batch], device=ids.device)
     weights = torch.tensor([e.weights for e in batch], device=ids.device)
     with torch.autocast(ids.device.type, dtype=torch.bfloat16):
-        logits = network(ids, mask, types)
+        logits, tokens = network(ids, mask, types)
     losses = binary_cross_entropy_with_logits(logits.float(), values, reduction="none")
-    return (losses * weights).sum() / len(batch)
+    inside, known = (t.to(ids.device) for t in token_targets(batch, chunks, ids.shape[1]))
+    wanted = inside.unsqueeze(-1) * values.unsqueeze(1)
+    by_token = binary_cross_entropy_with_logits(tokens.float(), wanted, reduction="none")
+    token_loss = (by_token * known.unsqueeze(-1) * weights.unsqueeze(1)).sum()
+    return ((losses * weights).sum() + token_loss) / len(batch)
+
+
+def token_targets(batch: list[Example], chunks: list[Chunk], length: int) -> tuple[Tensor, Tensor]:
+    """Which tokens are part of a planted harm, and how much each token's loss weighs; both [batch, length].
+
+    The weights of a text sum to one constant whatever its length, and are 0 where the place is not known.
+    """
+    inside = np.zeros((len(batch), length), np.float32)
+    known = np.zeros((len(batch), length), np.float32)
+    for row, (example, chunk) in enumerate(zip(batch, chunks, strict=True)):
+        if example.planted is None or not chunk.offsets:
+            continue
+        start, end = example.planted
+        weight = _TOKEN_WEIGHT if end else _CLEAN_TOKEN_WEIGHT
+        own = slice(FIRST_TOKEN, FIRST_TOKEN + chunk.text_tokens)
+        known[row, own] = weight / chunk.text_tokens
+        inside[row, own] = [start <= left and right <= end for left, right in chunk.offsets]
+    return torch.from_numpy(inside), torch.from_numpy(known)
 
 
 def _pick(example: Example, rng: np.random.Generator) -> int:
@@ -211,6 +263,9 @@ def _pick(example: Example, rng: np.random.Generator) -> int:
     last = len(example.chunks) - 1
     if last == 0:
         return 0
+    if example.planted and example.planted[1]:
+        start, end = example.planted
+        return max(range(last + 1), key=lambda i: min(end, example.chunks[i].end) - max(start, example.chunks[i].start))
     if example.values[CATEGORIES.index(NONCOMPLIANT)] > 0:
         return 0 if rng.random() < 0.5 else last
     return int(rng.integers(last + 1))

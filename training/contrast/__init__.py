@@ -8,7 +8,9 @@ hand and kept small, so that a person can read all of them:
 - ``templates/<theme>.jsonl``: a text (and context) with ``{slot}`` places and the alternatives of each slot;
 - ``exchanges.jsonl``: a request with safe and, where the request is harmful, harmful answers;
 - ``answers.jsonl``: refusals and compliances that name no topic. A compliance is paired with harmful and with
-  harmless requests, so that only the context tells which of the two it is.
+  harmless requests, so that only the context tells which of the two it is;
+- ``wrappers.jsonl``: frames with a ``{request}`` place: ``neutral`` ones (a scene, a role, an order of form), which
+  leave the judgement to the request inside, and ``jailbreak`` ones, which try to switch a model's rules off.
 
 Nothing is drawn at random: the same files give the same rows, in the same order, with the same ids.
 """
@@ -19,6 +21,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,6 +34,12 @@ THEMES: tuple[str, ...] = (
     "rare_categories",
     "context",
     "personal_data",
+    "requests_en",
+    "requests_zh",
+    "outputs_en",
+    "outputs_zh",
+    "posts",
+    "injection",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
@@ -60,10 +69,43 @@ def contrast_rows() -> list[ContrastRow]:
     for theme in THEMES:
         sentences = _read(_HERE / "sentences" / f"{theme}.jsonl")
         rows.extend(_row(theme, entry, entry["text"], entry.get("context")) for entry in sentences)
-        for entry in _read(_HERE / "templates" / f"{theme}.jsonl"):
+        templates = _HERE / "templates" / f"{theme}.jsonl"
+        for entry in _read(templates) if templates.exists() else ():
             rows.extend(_expand(theme, entry))
     rows.extend(_exchange_rows())
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A frame for requests.
+
+    Attributes:
+        lang: ``en`` or ``zh``.
+        jailbreak: True if the frame itself tries to switch a model's rules off.
+        before: The text before the request.
+        after: The text behind it.
+    """
+
+    lang: str
+    jailbreak: bool
+    before: str
+    after: str
+
+
+def wrappers() -> list[Wrapper]:
+    """The frames that requests are put into.
+
+    Raises:
+        ValueError: A line is no JSON object, or has not exactly one ``{request}``; names the file.
+    """
+    out: list[Wrapper] = []
+    for entry in _read(_HERE / "wrappers.jsonl"):
+        parts = entry["text"].split("{request}")
+        if len(parts) != 2:
+            raise ValueError("wrappers.jsonl: a text needs exactly one {request}")
+        out.append(Wrapper(entry["lang"], entry["kind"] == "jailbreak", *parts))
+    return out
 
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -84,6 +84,7 @@ class Row:
         about: Which categories the label speaks about; ``("all",)`` for all of them.
         licence_class: ``permissive``, ``sharealike`` or ``restricted``.
         label_basis: How the label came to be (human, design, annotated, translated, model ...); may be empty.
+        planted: Where the harm stands, as [start, end) code points of ``text``; empty where nobody knows.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Row:
     about: tuple[str, ...] = (ALL,)
     licence_class: str = "restricted"
     label_basis: str = ""
+    planted: tuple[tuple[int, int], ...] = ()
 
     @property
     def about_all(self) -> bool:

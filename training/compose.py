@@ -1,0 +1,229 @@
+"""Training texts composed from parts, so that what matters is learnt apart from what stands around it.
+
+Public corpora are short and pure: a text is harmful or it is not. Real texts hide one harmful sentence among
+harmless ones, put a request into a scene, or answer it. Four kinds are composed here from rows of the mixture:
+
+- answers: a refusal under any harmful request is compliant, agreeing without a topic of its own is judged by the
+  request, a harmful post stays noncompliant as an answer;
+- planted: one harmful text among harmless sentences, with its place known, which also teaches the token scores;
+- harmless: the same shape without harm, with texts that only look harmful in the place of the plant;
+- wrapped: requests inside frames; a neutral frame leaves the request's label, a jailbreak frame adds its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from guard.types import NONCOMPLIANT, Role, Turn
+from training.contrast import Wrapper
+from training.corpora import ALL, COMPLIANT, Row
+from training.evasion import disguise
+
+_T = TypeVar("_T")
+LANGUAGES = ("en", "zh")
+_SENTENCE = re.compile(r"[^.!?\n。！？]+[.!?。！？]+[”\"'’)）]?")
+_GAP = {"en": " ", "zh": ""}
+#: Longest plant and sentence, in code points; with four sentences around it a plant still fits into one chunk.
+_LONGEST = {"en": (220, 160), "zh": (90, 70)}
+_SHORTEST = {"en": 12, "zh": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many texts of each kind, per language."""
+
+    refusals: int = 2500
+    agreements: int = 700
+    posts: int = 800
+    planted: int = 2500
+    harmless: int = 2500
+    wrapped: int = 1600
+    jailbreaks: int = 900
+    disguised: float = 0.06
+
+
+def compose(
+    train: Sequence[Row],
+    own: Sequence[Row],
+    frames: Sequence[Wrapper],
+    rng: np.random.Generator,
+    counts: Counts | None = None,
+) -> list[Row]:
+    """All composed rows.
+
+    Args:
+        train: Rows of the mixture.
+        own: The contrast rows.
+        frames: The wrappers.
+        rng: Decides.
+        counts: How many of each.
+    """
+    counts = counts or Counts()
+    out: list[Row] = []
+    for lang in LANGUAGES:
+        rows = [row for row in train if row.lang == lang]
+        out += answers(rows, [row for row in own if row.lang == lang], rng, counts)
+        sentences = harmless_sentences(rows, lang)
+        out += planted(rows, sentences, lang, counts.planted, rng)
+        out += harmless(rows, sentences, lang, counts.harmless, rng)
+        out += wrapped(rows, [frame for frame in frames if frame.lang == lang], counts, rng)
+    whole = [*train, *out]
+    return out + disguised(whole, round(len(whole) * counts.disguised), rng)
+
+
+def answers(rows: Sequence[Row], own: Sequence[Row], rng: np.random.Generator, counts: Counts) -> list[Row]:
+    """Outputs composed so that what the answer does with its request decides; all of one language."""
+    prompts = {
+        label: [r for r in rows if r.side == "prompt" and r.label == label and r.about_all]
+        for label in (COMPLIANT, NONCOMPLIANT)
+    }
+    given = [r for r in own if r.side == "response"]
+    refusals = [r for r in given if r.label == COMPLIANT and not r.context]
+    agreeing = {r.text for r in given if r.label == COMPLIANT} & {r.text for r in given if r.label != COMPLIANT}
+    agreements = [r for r in given if r.text in agreeing]
+    posts = [r for r in rows if r.side == "content" and r.label == NONCOMPLIANT]
+    return [
+        *_pair(refusals, prompts[NONCOMPLIANT], COMPLIANT, counts.refusals, rng),
+        *_pair(agreements, prompts[NONCOMPLIANT], NONCOMPLIANT, counts.agreements, rng),
+        *_pair(agreements, prompts[COMPLIANT], COMPLIANT, counts.agreements, rng),
+        *_pair(posts, prompts[COMPLIANT], NONCOMPLIANT, counts.posts, rng),
+    ]
+
+
+def _pair(
+    given: Sequence[Row], prompts: Sequence[Row], label: str, count: int, rng: np.random.Generator
+) -> Iterable[Row]:
+    """``count`` answers under random prompts; the label is given, the categories are the prompt's or the answer's."""
+    for number in range(count if given and prompts else 0):
+        answer, prompt = _any(given, rng), _any(prompts, rng)
+        harmful = () if label == COMPLIANT else (prompt if prompt.label != COMPLIANT else answer).categories
+        yield replace(
+            answer,
+            id=f"composed-{answer.id}-{label}-{number}",
+            source="composed",
+            side="response",
+            context=(Turn(Role.USER, prompt.text[:600]),),
+            label=label,
+            categories=harmful,
+            about=(ALL,) if label == COMPLIANT else answer.about,
+        )
+
+
+def harmless_sentences(rows: Iterable[Row], lang: str) -> list[str]:
+    """Sentences of compliant rows that speak about everything, of moderate length, each once."""
+    longest = _LONGEST[lang][1]
+    found: dict[str, None] = {}
+    for row in rows:
+        if row.label == COMPLIANT and row.about_all and row.side != "prompt" and row.source != "contrast":
+            for match in _SENTENCE.findall(row.text[:1500])[:6]:
+                sentence = match.strip()
+                if _SHORTEST[lang] <= len(sentence) <= longest:
+                    found[sentence] = None
+    return list(found)
+
+
+def planted(
+    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+) -> list[Row]:
+    """Harmful texts among harmless sentences, of every side alike; ``planted`` says where."""
+    return _among(rows, sentences, lang, count, rng, harmful=True)
+
+
+def harmless(
+    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+) -> list[Row]:
+    """The shape of :func:`planted` without harm; half of the plants are contrast texts, which only look harmful."""
+    return _among(rows, sentences, lang, count, rng, harmful=False)
+
+
+def _among(
+    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator, *, harmful: bool
+) -> list[Row]:
+    label = NONCOMPLIANT if harmful else COMPLIANT
+    fitting = [
+        r
+        for r in rows
+        if r.label == label and len(r.text) <= _LONGEST[lang][0] and not r.planted and (harmful or r.about_all)
+    ]
+    contrast = [r for r in fitting if r.source == "contrast"]
+    out: list[Row] = []
+    for side in ("prompt", "response", "content"):
+        plants = [r for r in fitting if r.side == side]
+        tricky = [r for r in contrast if r.side == side]
+        for _ in range(count // 3 if plants and sentences else 0):
+            plant = _any(tricky if tricky and not harmful and rng.random() < 0.5 else plants, rng)
+            before, after = int(rng.integers(0, 4)), int(rng.integers(0, 4))
+            if before + after == 0:
+                after = 1
+            parts = [_any(sentences, rng) for _ in range(before + after)]
+            gap = "\n" if rng.random() < 0.15 else _GAP[lang]
+            head = gap.join(parts[:before]) + (gap if before else "")
+            tail = (gap if after else "") + gap.join(parts[before:])
+            out.append(
+                replace(
+                    plant,
+                    id=f"composed-{plant.id}-among-{label}-{len(out)}",
+                    source="composed",
+                    text=head + plant.text.strip() + tail,
+                    planted=((len(head), len(head) + len(plant.text.strip())),) if harmful else (),
+                )
+            )
+    return out
+
+
+def wrapped(rows: Sequence[Row], frames: Sequence[Wrapper], counts: Counts, rng: np.random.Generator) -> list[Row]:
+    """Requests inside frames, all of one language."""
+    prompts = {
+        label: [
+            r for r in rows if r.side == "prompt" and r.label == label and len(r.text) < 400 and not r.planted
+            and r.source != "jailbreak_templates" and "jailbreak" not in r.categories
+            and (label == NONCOMPLIANT or r.about_all)
+        ]
+        for label in (COMPLIANT, NONCOMPLIANT)
+    }  # fmt: skip
+    out: list[Row] = []
+    plan = [(False, COMPLIANT, counts.wrapped), (False, NONCOMPLIANT, counts.wrapped)]
+    plan += [(True, NONCOMPLIANT, counts.jailbreaks), (True, COMPLIANT, counts.jailbreaks // 2)]
+    for jailbreak, label, count in plan:
+        kind = [frame for frame in frames if frame.jailbreak is jailbreak]
+        for _ in range(count if kind and prompts[label] else 0):
+            frame, request = _any(kind, rng), _any(prompts[label], rng)
+            inner = request.text.strip()
+            categories, about = request.categories, request.about
+            if jailbreak:
+                categories = tuple(dict.fromkeys([*categories, "jailbreak"]))
+            known = not jailbreak and label == NONCOMPLIANT
+            out.append(
+                replace(
+                    request,
+                    id=f"composed-{request.id}-in-{'jailbreak' if jailbreak else 'frame'}-{len(out)}",
+                    source="composed",
+                    text=frame.before + inner + frame.after,
+                    label=NONCOMPLIANT if jailbreak else label,
+                    categories=categories,
+                    about=about,
+                    planted=((len(frame.before), len(frame.before) + len(inner)),) if known else (),
+                )
+            )
+    return out
+
+
+def disguised(rows: Sequence[Row], count: int, rng: np.random.Generator) -> list[Row]:
+    """Some rows once more, as an evader would write them."""
+    plain = [row for row in rows if row.lang in LANGUAGES and not row.planted]
+    out: list[Row] = []
+    for number in range(count if plain else 0):
+        row = _any(plain, rng)
+        text = disguise(row.text, row.lang, rng)
+        if text != row.text and text.strip():
+            out.append(replace(row, id=f"disguised-{row.id}-{number}", source="disguised", text=text))
+    return out
+
+
+def _any(items: Sequence[_T], rng: np.random.Generator) -> _T:
+    return items[int(rng.integers(len(items)))]
