@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -56,6 +56,9 @@ schema-check: $(DEV_INSTALLED)
 
 readme: $(DEV_INSTALLED) ## write the outputs that README.md shows
 	@$(DEV)/bin/python -m tests.readme
+
+bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int8 (some minutes, on an idle machine)
+	@$(DEV)/bin/python -m training.speed --output runs/bench/speed.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile
