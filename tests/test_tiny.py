@@ -50,3 +50,12 @@ def test_same_bytes_every_time(tiny_model_dir: Path, tmp_path: Path) -> None:
     again = build_tiny_artifact(tmp_path / "again")
     for name in (FILES.model, FILES.tokenizer, FILES.description, FILES.card):
         assert (again / name).read_bytes() == (tiny_model_dir / name).read_bytes()
+
+
+def test_tokens_are_scored_by_their_own_word(tiny_classifier: Classifier) -> None:
+    """The token scores are high at a known word and nowhere else, and their maximum is the text's score."""
+    scored = tiny_classifier.score(Query("hello, bomb!", Direction.PROMPT))
+    weapons = scored.token_scores.scores[:, CATEGORIES.index("weapons")]
+    assert scored.token_scores.offsets == ((0, 5), (5, 6), (7, 11), (11, 12))
+    assert [bool(score > 0.9) for score in weapons] == [False, False, True, False]
+    assert float(weapons.max()) == pytest.approx(scored.scores["weapons"], abs=1e-4)

@@ -2,7 +2,8 @@
 
 The graph looks every token up in a table of weights, keeps the text's own tokens (``attention_mask`` set,
 ``token_type_ids`` zero), takes the strongest weight per category, adds a bias and applies the sigmoid: a linear
-classifier with max pooling. Its words stand for meaning only in the tests; nothing of it is shipped.
+classifier with max pooling. The token scores are the same without the pooling. Its words stand for meaning only in
+the tests; nothing of it is shipped.
 
 Usage: ``python -m tests.tiny DIRECTORY``
 """
@@ -70,6 +71,7 @@ def build_tiny_artifact(directory: Path) -> Path:
         directory,
         name=NAME,
         unsupported=("sexual_minors",),
+        outputs=("scores", "token_scores"),
         sources=(Source("hand-made", "Apache-2.0", "permissive", len(WORDS)),),
         created="2026-01-01",
     )
@@ -99,7 +101,10 @@ def _weights(vocabulary: dict[str, int]) -> NDArray[np.float32]:
 
 
 def _graph(weights: NDArray[np.float32]) -> onnx.ModelProto:
-    """``sigmoid(max over the text's tokens of weights[input_ids] + bias)``, scores [batch, categories]."""
+    """``sigmoid(max over the text's tokens of weights[input_ids] + bias)``, and the same without the maximum.
+
+    Outputs: scores [batch, categories] and token_scores [batch, tokens, categories], the template's tokens included.
+    """
     names = ("input_ids", "attention_mask", "token_type_ids")
     constants: dict[str, NDArray[Any]] = {
         "weights": weights,
@@ -118,12 +123,18 @@ def _graph(weights: NDArray[np.float32]) -> onnx.ModelProto:
         helper.make_node("ReduceMax", ["masked", "token_axis"], ["strongest"], keepdims=0),
         helper.make_node("Add", ["strongest", "bias"], ["logits"]),
         helper.make_node("Sigmoid", ["logits"], ["scores"]),
+        helper.make_node("Add", ["per_token", "bias"], ["token_logits"]),
+        helper.make_node("Sigmoid", ["token_logits"], ["token_scores"]),
     ]
+    shapes: dict[str, list[str | int]] = {
+        "scores": ["batch", len(CATEGORIES)],
+        "token_scores": ["batch", "tokens", len(CATEGORIES)],
+    }
     graph = helper.make_graph(
         nodes,
         NAME,
         [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in names],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", len(CATEGORIES)])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     # Old versions on purpose: every runtime that the package allows can read them.

@@ -80,7 +80,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max-tokens", type=int, default=64, help="a longer paragraph is cut")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, default=0, help="stop early; 0: run to the end")
-    parser.add_argument("--lr", type=float, default=1e-4, help="encoder; embeddings learn five times as fast, the output layer ten times")
+    parser.add_argument(
+        "--lr", type=float, default=1e-4, help="encoder; embeddings learn five, the output layer ten times as fast"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     seed_everything(args.seed)
@@ -183,7 +185,9 @@ def rehearse(
         read, places = hide(ids, ~strange[ids] & mask.bool(), mask_id, len(strange), generator)
         with torch.autocast(ids.device.type, dtype=torch.bfloat16):
             logits = model(read, mask, places)
-        loss = cross_entropy(logits.float(), ids[places])
+        hidden_tokens = max(1, int(places.sum()))  # a batch of one short paragraph may hide none
+        loss = cross_entropy(logits.float(), ids[places], reduction="sum") / hidden_tokens
+        guessed = loss.item()
         if step % 4 == 0:
             loss = loss + _KEEP * _drift(encoder, before, ids[:32], mask[:32], types[:32])
         optimizer.zero_grad()
@@ -193,8 +197,8 @@ def rehearse(
         schedule.step()
         step += 1
         share = max(0.02, 1 / step)
-        smooth += (cross_entropy(logits.detach().float(), ids[places]).item() - smooth) * share
-        right += ((logits.argmax(dim=1) == ids[places]).float().mean().item() - right) * share
+        smooth += (guessed - smooth) * share
+        right += (float((logits.argmax(dim=1) == ids[places]).sum()) / hidden_tokens - right) * share
         if step % 50 == 0 or step == total:
             run.log(f"step {step}/{total} cross-entropy {smooth:.3f} right {right:.3f}")
         if time.time() - saved > _CHECKPOINT_SECONDS:

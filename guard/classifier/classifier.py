@@ -37,7 +37,7 @@ class TokenScores:
     Attributes:
         offsets: Code points [start, end) of the NORMALISED text that each token covers, in order.
         scores: Uncalibrated, each in [0, 1]: [tokens, categories], in the order of the artifact's categories. A token
-            in the overlap of two chunks has the higher of its two scores.
+            in the overlap of chunks has the highest of its scores.
     """
 
     offsets: tuple[tuple[int, int], ...]
@@ -144,12 +144,12 @@ def _join(chunks: Sequence[Chunk], raw: Sequence[Raw], overlap: int) -> TokenSco
     """The tokens of a text from those of its chunks, each token once."""
     if len(chunks) == 1:
         return TokenScores(chunks[0].offsets, raw[0].token_scores)
-    offsets = list(chunks[0].offsets)
-    parts = [raw[0].token_scores.copy()]
-    for chunk, scored in zip(chunks[1:], raw[1:], strict=True):
-        # Every chunk is longer than the overlap: what is shared stands at the end of the part before.
-        if overlap:
-            parts[-1][-overlap:] = np.maximum(parts[-1][-overlap:], scored.token_scores[:overlap])
-        parts.append(scored.token_scores[overlap:].copy())
-        offsets += chunk.offsets[overlap:]
-    return TokenScores(tuple(offsets), np.concatenate(parts))
+    # All chunks but the last are full, so each begins a fixed step behind the one before. A token may stand in more
+    # than two of them: an overlap may be longer than the step.
+    step = chunks[0].text_tokens - overlap
+    offsets = [*chunks[0].offsets, *(place for chunk in chunks[1:] for place in chunk.offsets[overlap:])]
+    scores = np.zeros((len(offsets), raw[0].token_scores.shape[1]), np.float32)
+    for number, (chunk, scored) in enumerate(zip(chunks, raw, strict=True)):
+        own = scores[number * step : number * step + chunk.text_tokens]
+        np.maximum(own, scored.token_scores, out=own)
+    return TokenScores(tuple(offsets), scores)

@@ -7,19 +7,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.classifier.artifact import TokenLimits
-from guard.classifier.chunker import OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
+from guard.classifier.chunker import FIRST_TOKEN, OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
 from guard.classifier.wordpiece import WordPiece
 from guard.errors import ArtifactError
 from guard.types import Direction, Role, Turn
 
 _TEMPLATE = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", PROMPT_TOKEN, OUTPUT_TOKEN)
-_PIECES = (*_TEMPLATE, *"abcdefgh", *("##" + c for c in "abcdefgh"), *"你好爱天安门", "[", "]", "sep", "cls", ".", ",")
+_PIECES = (
+    *_TEMPLATE,
+    *"abcdefgh",
+    *("##" + c for c in "abcdefgh"),
+    *"你好爱天安门",
+    "你好",
+    "天安门",
+    "[",
+    "]",
+    "sep",
+    "cls",
+    ".",
+    ",",
+)
 _VOCABULARY = {piece: i for i, piece in enumerate(_PIECES)}
 _TOKENIZER = WordPiece(_VOCABULARY)
 _CLS, _SEP = _VOCABULARY["[CLS]"], _VOCABULARY["[SEP]"]
 _SPEAKER = {Direction.PROMPT: _VOCABULARY[PROMPT_TOKEN], Direction.OUTPUT: _VOCABULARY[OUTPUT_TOKEN]}
 
-_TEXT = st.one_of(st.text(max_size=80), st.text("abc 你好爱天.,\n", max_size=80))
+_TEXT = st.one_of(st.text(max_size=80), st.text("abc 你好爱天安门.,\n", max_size=80))
 _TURNS = st.lists(st.builds(Turn, st.sampled_from(Role), _TEXT), max_size=5)
 
 
@@ -54,6 +67,18 @@ def test_no_chunk_is_over_the_limit(text: str, limits: TokenLimits, context: lis
         assert chunk.text_tokens <= limits.chunk
         assert len(chunk.input_ids) <= limits.chunk + 3 + limits.context + 1
         assert len(chunk.token_type_ids) == len(chunk.input_ids)
+
+
+@given(_TEXT, _limits(), _TURNS)
+def test_a_chunk_knows_where_its_tokens_stand(text: str, limits: TokenLimits, context: list[Turn]) -> None:
+    """Each of a chunk's own tokens, which begin at a fixed index, has the place in the text that it was read from."""
+    encoding = _TOKENIZER.encode(text)
+    step = limits.chunk - limits.overlap
+    for number, chunk in enumerate(Chunker(_TOKENIZER, limits).chunks(text, Direction.PROMPT, context)):
+        own = slice(number * step, number * step + chunk.text_tokens)
+        assert list(chunk.offsets) == encoding.offsets[own]
+        assert list(chunk.input_ids[FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens]) == encoding.ids[own]
+        assert all(chunk.start <= start < end <= chunk.end for start, end in chunk.offsets)
 
 
 @given(_TEXT, _limits())

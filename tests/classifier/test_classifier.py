@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR, FILES, Platt, TokenLimits, write_artifact
-from guard.classifier.classifier import Classifier, Query, Scored
+from guard.classifier.chunker import Chunk
+from guard.classifier.classifier import Classifier, Query, Scored, _join
+from guard.classifier.session import Raw, Session
 from guard.errors import ArtifactError, InvalidInput
-from guard.types import CATEGORIES, Direction
+from guard.types import CATEGORIES, Direction, Role, Turn
 
 _TEXT = st.lists(st.sampled_from(["hello", "bomb", "kill", "scam", "炸", "你好", "world."]), max_size=300).map(" ".join)
 _QUERY = st.builds(Query, _TEXT, st.sampled_from(Direction))
@@ -126,6 +128,48 @@ def test_smaller_chunks_find_the_same(directory: Path) -> None:
         assert scored.chunks == 7
 
 
+@pytest.mark.parametrize(
+    ("chunk", "overlap"), [(8, 0), (8, 2), (8, 4), (8, 5), (8, 7), (1, 0), (40, 10)], ids=lambda n: str(n)
+)
+@pytest.mark.parametrize("words", [0, 1, 7, 8, 9, 15, 16, 17, 40])
+def test_every_token_has_one_score(directory: Path, chunk: int, overlap: int, words: int) -> None:
+    """However a text is cut, its token scores are those of the whole: one entry a token, in the text's order."""
+    text = " ".join(("hello", "bomb", "call", "scam", "炸")[n % 5] for n in range(words))
+    write_artifact(directory, name="tiny", limits=TokenLimits(chunk=chunk, overlap=overlap, context=4, max_text=1000))
+    found = Classifier.load(directory).score(Query(text, Direction.PROMPT))
+    write_artifact(directory, name="tiny", limits=TokenLimits(chunk=900, overlap=0, context=4, max_text=1000))
+    whole = Classifier.load(directory).score(Query(text, Direction.PROMPT))
+    assert whole.chunks == 1
+    assert found.tokens == whole.tokens == len(found.token_scores.offsets) == words
+    assert found.token_scores.offsets == whole.token_scores.offsets
+    assert found.token_scores.scores.shape == (words, len(CATEGORIES))
+    assert np.allclose(found.token_scores.scores, whole.token_scores.scores, atol=1e-6)
+
+
+def test_a_token_in_several_chunks_has_its_highest_score() -> None:
+    """Where chunks overlap, the highest of a token's scores counts, and every token stands at its own place."""
+    size, overlap, scores = 4, 2, ([0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.1, 0.6], [0.2, 0.9, 0.7])
+    chunks, raw = [], []
+    for number, values in enumerate(scores):
+        first = number * (size - overlap)
+        offsets = tuple((first + i, first + i + 1) for i in range(len(values)))
+        chunks.append(Chunk((), (), len(values), offsets[0][0], offsets[-1][1], offsets))
+        column = np.array([values], dtype=np.float32).T
+        raw.append(Raw(column.max(axis=0), column))
+    joined = _join(chunks, raw, overlap)
+    assert joined.offsets == tuple((i, i + 1) for i in range(7))
+    assert joined.scores[:, 0].tolist() == pytest.approx([0.1, 0.2, 0.5, 0.4, 0.2, 0.9, 0.7])
+
+
+def test_the_template_and_the_context_have_no_token_scores(tiny_classifier: Classifier) -> None:
+    """Token scores are of the text's own tokens alone."""
+    context = (Turn(Role.USER, "a bomb and a scam"),)
+    with_context = tiny_classifier.score(Query("hello bomb", Direction.OUTPUT, context)).token_scores
+    assert with_context.offsets == ((0, 5), (6, 10))
+    weapons = with_context.scores[:, CATEGORIES.index("weapons")]
+    assert weapons[0] < 0.1 and weapons[1] > 0.9
+
+
 @pytest.mark.parametrize("name", [FILES.model, FILES.tokenizer])
 def test_a_file_of_another_kind_is_named(directory: Path, name: str) -> None:
     """A file that is whole but no graph, or no tokenizer, is refused with its name."""
@@ -146,3 +190,24 @@ def test_a_graph_with_other_inputs_is_refused(directory: Path) -> None:
     write_artifact(directory, name="tiny")
     with pytest.raises(ArtifactError, match="segments"):
         Classifier.load(directory)
+
+
+def test_a_graph_without_token_scores_is_refused(directory: Path) -> None:
+    """A graph that scores texts but not their tokens is refused with the outputs that it has."""
+    model = onnx.load_model(str(directory / FILES.model))
+    del model.graph.output[1]
+    onnx.save_model(model, str(directory / FILES.model))
+    write_artifact(directory, name="tiny")
+    with pytest.raises(ArtifactError, match="token_scores"):
+        Classifier.load(directory)
+
+
+@pytest.mark.parametrize("name", ["scores", "token_scores"])
+def test_a_graph_of_another_width_is_refused(directory: Path, name: str) -> None:
+    """A graph with another number of categories, for texts or for tokens, is refused when it is loaded."""
+    model = onnx.load_model(str(directory / FILES.model))
+    (output,) = (o for o in model.graph.output if o.name == name)
+    output.type.tensor_type.shape.dim[-1].dim_value = len(CATEGORIES) + 1
+    onnx.save_model(model, str(directory / FILES.model))
+    with pytest.raises(ArtifactError, match=r"scores|loadable"):
+        Session(directory / FILES.model, columns=len(CATEGORIES))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from guard.types import CATEGORIES, NONCOMPLIANT
-from training.contrast import MAX_EXPANSIONS, THEMES, _fillings, contrast_rows
+from training import contrast
+from training.contrast import MAX_EXPANSIONS, THEMES, Wrapper, _fillings, contrast_rows, wrappers
 
 KEYS = {"id", "lang", "side", "text", "context", "label", "categories", "about", "theme"}
 #: What the demonstration screens; a model must not have been trained on it.
@@ -25,6 +27,12 @@ DEMO_TEXTS = (
 def rows() -> list[dict[str, Any]]:
     """The whole set, read once."""
     return contrast_rows()
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Wrapper]:
+    """The frames, read once."""
+    return wrappers()
 
 
 def _squeezed(text: str) -> str:
@@ -49,12 +57,12 @@ def test_every_row_is_valid(rows: list[dict[str, Any]]) -> None:
 
 
 def test_texts_are_short_and_whole(rows: list[dict[str, Any]]) -> None:
-    """No text or turn is blank, longer than 600 characters, or left with an unfilled slot."""
+    """No text or turn is blank, longer than 700 characters, or left with an unfilled slot."""
     for row in rows:
         context = row["context"]
         turns = [turn["text"] for turn in context] if isinstance(context, list) else [context] if context else []
         for text in [row["text"], *turns]:
-            assert text.strip() and len(text) <= 600, row["id"]
+            assert text.strip() and len(text) <= 700, row["id"]
             assert not re.search(r"\{s\d+\}", text) and not re.search(r"<[^<>]*\|", text), row["id"]
 
 
@@ -101,9 +109,11 @@ def test_some_answers_are_decided_by_their_context(rows: list[dict[str, Any]]) -
 
 
 def test_both_labels_in_every_theme_and_language(rows: list[dict[str, Any]]) -> None:
-    """Every theme has compliant and noncompliant texts in both languages."""
+    """Every theme has compliant and noncompliant texts, in both languages or in the one that it is named after."""
     found = {(row["theme"], row["lang"], row["label"]) for row in rows}
-    assert found == {(t, la, lb) for t in THEMES for la in ("en", "zh") for lb in ("compliant", "noncompliant")}
+    languages = {t: (t[-2:],) if t.endswith(("_en", "_zh")) else ("en", "zh") for t in THEMES}
+    assert found == {(t, la, lb) for t in THEMES for la in languages[t] for lb in ("compliant", "noncompliant")}
+    assert {t[:-3] for t in THEMES if t.endswith("_en")} == {t[:-3] for t in THEMES if t.endswith("_zh")}
 
 
 def test_languages_and_labels_are_balanced(rows: list[dict[str, Any]]) -> None:
@@ -125,6 +135,33 @@ def test_demo_texts_are_absent(rows: list[dict[str, Any]]) -> None:
     everything = [_squeezed(json.dumps([row["text"], row["context"]], ensure_ascii=False)) for row in rows]
     for demo in map(_squeezed, DEMO_TEXTS):
         assert not any(demo in text for text in everything)
+
+
+def test_frames_hold_one_request_and_are_of_both_kinds(frames: list[Wrapper]) -> None:
+    """A frame has one place for a request and words around it; both kinds occur in both languages, as often."""
+    counts = Counter((frame.lang, frame.jailbreak) for frame in frames)
+    assert counts.keys() == {(lang, jailbreak) for lang in ("en", "zh") for jailbreak in (False, True)}
+    assert min(counts.values()) >= 0.7 * max(counts.values())
+    for frame in frames:
+        assert (frame.before + frame.after).strip() and "{" not in frame.before + frame.after
+        assert bool(re.search("[\u4e00-\u9fff]", frame.before + frame.after)) == (frame.lang == "zh"), frame
+
+
+def test_no_frame_occurs_twice(frames: list[Wrapper]) -> None:
+    """No frame occurs twice, punctuation and case aside; none shows what the demonstration screens."""
+    squeezed = [_squeezed(frame.before) + "|" + _squeezed(frame.after) for frame in frames]
+    assert [frame for frame, count in Counter(squeezed).items() if count > 1] == []
+    assert not any(_squeezed(demo) in frame for demo in DEMO_TEXTS for frame in squeezed)
+
+
+@pytest.mark.parametrize("text", ["no place", "{request} and {request}"])
+def test_a_frame_without_one_place_is_refused(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame with no place for a request, or with two, is refused with its file."""
+    line = json.dumps({"lang": "en", "kind": "neutral", "text": text})
+    (tmp_path / "wrappers.jsonl").write_text(line + "\n", encoding="utf-8")
+    monkeypatch.setattr(contrast, "_HERE", tmp_path)
+    with pytest.raises(ValueError, match=r"wrappers\.jsonl"):
+        wrappers()
 
 
 def test_a_template_gives_few_texts_that_use_every_alternative() -> None:

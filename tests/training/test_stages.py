@@ -1,34 +1,59 @@
 from __future__ import annotations
 
 import argparse
+import bz2
+import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from guard.classifier.artifact import FILES, Platt, TokenLimits, read_artifact, write_artifact
-from guard.classifier.chunker import Chunker
+from guard.classifier.chunker import FIRST_TOKEN, Chunk, Chunker
+from guard.classifier.classifier import Classifier, Query
 from guard.classifier.wordpiece import WordPiece
+from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Role, Turn
 from training import export, thresholds, train, vocab
 from training.calibrate import Sample, fit_column
-from training.corpora import COMPLIANT, Row
-from training.mixture import SHARES, build, composed_answers, own_rows
+from training.corpora import COMPLIANT, Row, write_parquet
+from training.mixture import HELD_OUT_SOURCES, SHARES, build, own_rows
 from training.network import GuardNetwork, load_encoder, load_network, save_network
-from training.run import Run, length_batches, minutes_of, seed_everything
+from training.run import Run, length_batches, minutes_of, rate, seed_everything
 from training.tiny_backbone import write_tiny_backbone
 
 
 @pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny English encoder."""
+    directory = tmp_path_factory.mktemp("base")
+    write_tiny_backbone(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def base(base_directory: Path) -> PreTrainedTokenizerBase:
+    """Its tokenizer."""
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base_directory)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def backbone(base_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny encoder with the bilingual vocabulary."""
-    directory = tmp_path_factory.mktemp("backbone")
-    write_tiny_backbone(directory / "base")
-    vocab.main(
-        ["--backbone", str(directory / "base"), "--unihan", str(directory / "none"), "--output", str(directory / "v")]
-    )
-    return directory / "v"
+    output = tmp_path_factory.mktemp("backbone")
+    none = str(output / "none")
+    vocab.main(["--backbone", str(base_directory), "--unihan", none, "--output", str(output)])
+    return output
 
 
 def _rows(count: int = 60, source: str = "posts") -> list[Row]:
@@ -50,9 +75,43 @@ def _rows(count: int = 60, source: str = "posts") -> list[Row]:
 
 def test_new_characters_are_those_that_the_tokenizer_can_reach() -> None:
     """Frequent characters and all of GB 2312 are added; spaces, capitals and precomposed letters are not."""
-    found = vocab.new_characters({"a"}, vocab.count_characters(["aÉé 😀😀😀 們们" * 5]), 5)
+    found = vocab.new_characters({"a"}, Counter(normalize("aÉé 😀😀😀 們们" * 5).text), 5)
     assert "😀" in found and "们" in found and "龙" in found
     assert not {"a", "É", "é", " "} & set(found)
+
+
+def test_texts_are_counted_by_their_language(base: PreTrainedTokenizerBase) -> None:
+    """Chinese texts give words of two to four characters, other texts the encoder's pieces, all of them characters."""
+    counts = vocab.count(["我们在公园里散步，公园很大。", "How do you make the tea?", "請在公園等我"], base)
+    assert counts.words["公园"] == 3  # the traditional spelling is the same word
+    assert all(2 <= len(word) <= 4 for word in counts.words)
+    assert counts.pieces["how"] == counts.pieces["you"] == 1
+    assert not any("\u4e00" <= char <= "\u9fff" for piece in counts.pieces for char in piece)
+    assert counts.characters["园"] == 3 and counts.characters["H"] == 1
+
+
+def test_pieces_that_do_not_occur_are_dropped() -> None:
+    """Frequent pieces, single characters and special tokens are kept in their order; rare and unused ones go."""
+    pieces = ["[PAD]", "[unused1]", "[UNK]", "[MASK]", "a", "##b", "often", "##ly", "rarely"]
+    kept = vocab.kept_pieces({p: i for i, p in enumerate(pieces)}, Counter({"often": 4, "##ly": 4, "rarely": 3}), 4)
+    assert kept == ["[PAD]", "[UNK]", "[MASK]", "a", "##b", "often", "##ly"]
+
+
+def test_chinese_words_start_from_their_characters(base_directory: Path, tmp_path: Path) -> None:
+    """The most frequent words enter the vocabulary, each with the mean of its characters' vectors, and are matched."""
+    rows = [
+        {"text": text, "licence_class": c} for text, c in (("公园很大" * 9, "permissive"), ("密码" * 99, "restricted"))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    none = str(tmp_path / "none")
+    options = ["--text", str(tmp_path / "t.parquet"), "--unihan", none, "--words", "1", "--output", str(tmp_path / "v")]
+    vocab.main(["--backbone", str(base_directory), *options])
+    tokenizer = WordPiece.from_file(tmp_path / "v" / "tokenizer.json")
+    ids = {text: tokenizer.token_to_id(text) for text in ("公园", "公", "园", "密码")}
+    assert ids["密码"] is None
+    assert tokenizer.encode("公园").ids == [ids["公园"]]
+    table = load_encoder(str(tmp_path / "v")).get_input_embeddings().weight.detach()  # type: ignore[operator]
+    assert torch.allclose(table[ids["公园"]], (table[ids["公"]] + table[ids["园"]]) / 2, atol=1e-6)
 
 
 def test_gloss_is_a_definition_or_a_telling_name() -> None:
@@ -63,10 +122,13 @@ def test_gloss_is_a_definition_or_a_telling_name() -> None:
 
 
 def test_glosses_are_read_from_unihan(tmp_path: Path) -> None:
-    """Only kDefinition lines count."""
+    """Only kDefinition lines are glosses; other fields are read alike, packed or not, and a missing file has none."""
     file = tmp_path / "Unihan_Readings.txt"
     file.write_text("# comment\nU+597D\tkDefinition\tgood, excellent\nU+597D\tkMandarin\thǎo\n", encoding="utf-8")
+    (tmp_path / "packed.bz2").write_bytes(bz2.compress(file.read_bytes()))
     assert vocab.read_glosses(file) == {"好": "good, excellent"}
+    assert vocab.read_unihan(tmp_path / "packed.bz2", "kMandarin") == {"好": "hǎo"}
+    assert vocab.read_unihan(tmp_path / "missing", "kMandarin") == {}
 
 
 def test_length_batches_hold_every_item_once() -> None:
@@ -76,6 +138,29 @@ def test_length_batches_hold_every_item_once() -> None:
     assert sorted(i for batch in batches for i in batch) == list(range(1003))
     assert max(map(len, batches)) == 16
     assert batches == length_batches(lengths, 16, seed=3) != length_batches(lengths, 16, seed=4)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), max_size=80),
+    batch=st.integers(1, 9),
+    max_tokens=st.integers(1, 200),
+    pool=st.integers(1, 4),
+)
+def test_batches_stay_within_their_tokens(lengths: list[int], batch: int, max_tokens: int, pool: int) -> None:
+    """A batch's padded tokens stay within the bound unless one item alone is over it; every item is in one batch."""
+    batches = length_batches(lengths, batch, seed=1, pool=pool, max_tokens=max_tokens)
+    assert sorted(i for items in batches for i in items) == list(range(len(lengths)))
+    for items in batches:
+        assert 1 <= len(items) <= batch
+        assert len(items) == 1 or len(items) * max(lengths[i] for i in items) <= max_tokens
+
+
+def test_the_rate_rises_and_falls() -> None:
+    """The learning rate warms up to its full value and falls to a fiftieth, never to zero or below."""
+    rates = [rate(step, 100) for step in range(120)]
+    assert max(rates) <= 1 and min(rates) == pytest.approx(0.02)
+    assert rates.index(max(rates)) in range(4, 8)
+    assert all(rate(step, 1) > 0 for step in range(3))
 
 
 def test_mixture_keeps_held_out_requests_out_of_training() -> None:
@@ -88,6 +173,24 @@ def test_mixture_keeps_held_out_requests_out_of_training() -> None:
     assert {r.id for r in rows if r.source == "unseen"} <= held
     assert 10 < len(held & {r.id for r in rows if r.source == "posts"}) < 120
     assert mixture.rows_by_source["contrast"] == len({row.id for row in own_rows()})
+
+
+def test_held_out_sources_stay_out_of_training(backbone: Path, tmp_path: Path) -> None:
+    """No row of the sources that thresholds are set on is trained on, and restricted ones only if asked for."""
+    rows = [
+        *_rows(40),
+        *_rows(40, HELD_OUT_SOURCES[0]),
+        *(replace(r, licence_class="restricted") for r in _rows(40, "r")),
+    ]
+    write_parquet(tmp_path / "d" / "rows.parquet", rows)
+    command = ["--backbone", str(backbone), "--data", str(tmp_path / "d"), "--rows", "200", "--steps", "1"]
+    train.main([*command, "--output", str(tmp_path / "t")])
+    mixture = json.loads((tmp_path / "t" / "mixture.json").read_text())
+    assert sum(mixture["rows_by_source"].values()) <= 200
+    assert {f"{HELD_OUT_SOURCES[0]}-{n}" for n in range(40)} <= set(mixture["heldout"])
+    assert not any(name.startswith("r-") for name in mixture["heldout"])
+    train.main([*command, "--restricted", "--output", str(tmp_path / "r")])
+    assert any(n.startswith("r-") for n in json.loads((tmp_path / "r" / "mixture.json").read_text())["heldout"])
 
 
 def test_a_continued_training_keeps_its_held_out_rows() -> None:
@@ -103,22 +206,25 @@ def test_mixture_repeats_and_caps_by_source() -> None:
     """A source's share says how many rows of a kind enter and how often."""
     share = SHARES["jade"]
     mixture = build(_rows(300, "jade"), None, seed=0)
-    counts = [sum(r.id == row.id for r in mixture.train) for row in mixture.train if row.source == "jade"][:5]
-    assert set(counts) == {share.repeat}
+    assert set(Counter(row.id for row in mixture.train if row.source == "jade").values()) == {share.repeat}
 
 
-def test_composed_answers_are_labelled_by_what_they_do_with_the_request() -> None:
-    """A refusal is compliant under a harmful request; agreeing is noncompliant there and compliant elsewhere."""
-    made = composed_answers(_rows(300), own_rows(), np.random.default_rng(0))
-    asked = {row.text: row.label for row in _rows(300) if row.side == "prompt"}
-    agreed = [row for row in made if row.context[0].text in asked]
-    assert {row.label for row in agreed} == {COMPLIANT, NONCOMPLIANT}
-    texts = {label: {r.text for r in agreed if r.label == label} for label in (COMPLIANT, NONCOMPLIANT)}
-    for row in agreed:
-        if row.text in texts[COMPLIANT] & texts[NONCOMPLIANT]:
-            assert row.label == asked[row.context[0].text]
-    assert all(row.categories for row in made if row.label == NONCOMPLIANT)
-    assert not any(row.categories for row in made if row.label == COMPLIANT)
+def test_a_proxy_is_a_random_part_of_the_mixture() -> None:
+    """A size draws so many rows of the mixture, the same for the same seed, and holds out what the whole holds out."""
+    rows = _rows(300)
+    whole, part = build(rows, None, seed=3), build(rows, None, seed=3, size=500)
+    assert len(part.train) == 500 < len(whole.train)
+    assert {row.id for row in part.train} <= {row.id for row in whole.train}
+    assert part.heldout == whole.heldout
+    assert part == build(rows, None, seed=3, size=500)
+    assert len({row.source for row in part.train}) > 2
+
+
+def test_a_mixture_teaches_no_id_two_things() -> None:
+    """Rows of one source and id are one row: composed and disguised ones have ids of their own."""
+    seen: dict[tuple[str, str], Row] = {}
+    for row in build(_rows(300), None, seed=0).train:
+        assert seen.setdefault((row.source, row.id), row) == row
 
 
 def test_only_the_text_is_pooled(backbone: Path) -> None:
@@ -126,13 +232,24 @@ def test_only_the_text_is_pooled(backbone: Path) -> None:
     network = GuardNetwork(load_encoder(str(backbone)), 64, len(CATEGORIES)).eval()
     ids = torch.tensor([[2, 9, 10, 3]])
     ones, zeros = torch.ones_like(ids), torch.zeros_like(ids)
-    alone = network(ids, ones, zeros)
-    padded = network(
+    alone, tokens = network(ids, ones, zeros)
+    padded, padded_tokens = network(
         torch.nn.functional.pad(ids, (0, 3)),
         torch.nn.functional.pad(ones, (0, 3)),
         torch.nn.functional.pad(zeros, (0, 3)),
     )
     assert torch.allclose(alone, padded, atol=1e-5)
+    assert torch.allclose(tokens, padded_tokens[:, :4], atol=1e-5)
+
+
+def test_a_texts_logit_is_a_mean_of_its_tokens(backbone: Path) -> None:
+    """Before any training the logits of a text are the plain mean of its own tokens' logits, the context left out."""
+    network = GuardNetwork(load_encoder(str(backbone)), 64, len(CATEGORIES)).eval()
+    ids = torch.tensor([[2, 9, 10, 3, 11, 3]])
+    types = torch.tensor([[0, 0, 0, 0, 1, 1]])
+    logits, tokens = network(ids, torch.ones_like(ids), types)
+    assert tokens.shape == (1, 6, len(CATEGORIES))
+    assert torch.allclose(logits, tokens[:, :4].mean(dim=1), atol=1e-5)
 
 
 def test_long_texts_train_on_one_of_their_chunks(backbone: Path) -> None:
@@ -153,14 +270,110 @@ def test_a_label_about_hate_alone_teaches_the_rest_only_weakly() -> None:
     assert not any(w for name, w in by_name.items() if name not in {NONCOMPLIANT, "hate"})
 
 
-def _fit(directory: Path, backbone: Path, steps: int) -> GuardNetwork:
+def _planted(text: str, plant: str, **changes: object) -> Row:
+    start = text.index(plant)
+    row = Row(id="1", source="s", lang="en", side="content", text=text, label=NONCOMPLIANT, categories=("hate",))
+    return replace(row, planted=((start, start + len(plant)),), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "plant", "normalized"),
+    [
+        ("Tea is ready. I hate them. Come in.", "I hate them.", "I hate them."),
+        ("\u200bＴｅａ　ｉｓ ready。 ｋｉ\u200bｌｌ him. Come in.", "ｋｉ\u200bｌｌ him.", "kill him."),
+        ("ﬁne ﬂowers, ½ cup. ﬁght now", "ﬁght now", "fight now"),
+        ("茶準備好了。我要殺了他們。請進。", "我要殺了他們。", "我要杀了他们。"),
+        ("kill him. Tea is ready.", "kill him.", "kill him."),
+    ],
+)
+def test_a_plant_is_found_in_the_normalised_text(text: str, plant: str, normalized: str) -> None:
+    """The place of a planted harm follows what normalisation makes of the text before it and of itself."""
+    clean = normalize(text).text
+    place = train.planted_in(_planted(text, plant), clean)
+    assert place is not None
+    assert clean[slice(*place)] == normalized
+
+
+def test_a_place_that_normalisation_blurs_is_not_known() -> None:
+    """Where the plant's first character composes with the one before it, nothing is said about the tokens."""
+    row = _planted("cafe\u0301 bad", "\u0301 bad")
+    assert train.planted_in(row, normalize(row.text).text) is None
+
+
+def test_where_the_harm_stands_is_known_of_plants_and_of_clean_texts() -> None:
+    """A text without harm has an empty place; a harmful text without a plant, or a narrow label, has none."""
+    row = _planted("I hate them.", "I hate them.")
+    assert train.planted_in(replace(row, planted=()), row.text) is None
+    clean = replace(row, label=COMPLIANT, categories=(), planted=())
+    assert train.planted_in(clean, row.text) == (0, 0)
+    assert train.planted_in(replace(clean, about=("hate",)), row.text) is None
+
+
+def _example(words: int, planted: tuple[int, int] | None) -> train.Example:
+    offsets = tuple((4 * n, 4 * n + 3) for n in range(words))
+    ids = (2, 5, *range(10, 10 + words), 3)
+    chunk = Chunk(ids, (0,) * len(ids), words, 0, 4 * words, offsets)
+    return train.Example((chunk,), (1.0,), (1.0,), planted)
+
+
+def test_token_losses_weigh_the_same_whatever_the_length() -> None:
+    """The token weights of a planted text sum to a constant, those of a clean text to a smaller one."""
+    batch = [_example(3, (4, 7)), _example(9, (4, 15)), _example(5, (0, 0)), _example(4, None), _example(0, (0, 0))]
+    chunks = [example.chunks[0] for example in batch]
+    inside, known = train.token_targets(batch, chunks, 14)
+    assert known.sum(dim=1).tolist() == pytest.approx([0.5, 0.5, 0.1, 0, 0])
+    assert [row.nonzero().flatten().tolist() for row in inside] == [[3], [3, 4, 5], [], [], []]
+    for row, chunk in zip(known, chunks, strict=True):
+        own = row[FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens]
+        assert torch.all(own == own[:1]) and float(own.sum()) == pytest.approx(float(row.sum()))
+
+
+def test_a_token_that_is_partly_outside_is_outside() -> None:
+    """A token counts as harm only if all of it is part of the plant."""
+    example = _example(4, (5, 11))
+    inside, _ = train.token_targets([example], list(example.chunks), 8)
+    assert inside[0].nonzero().flatten().tolist() == [4]
+
+
+def test_a_long_text_trains_on_the_chunk_with_the_plant(backbone: Path) -> None:
+    """Of a long text with a planted harm the chunk that holds the plant is read, so that there is harm to see."""
+    chunker = Chunker(WordPiece.from_file(backbone / "tokenizer.json"), TokenLimits(chunk=12, overlap=2, context=4))
+    row = _planted("a b c d " * 4 + "x y z " + "a b c d " * 4, "x y z", side="prompt")
+    (example,) = train.encode([row], chunker, seed=0)
+    assert example.planted is not None and len(example.chunks) > 3
+    chosen = {train._pick(example, np.random.default_rng(n)) for n in range(5)}
+    chunk = example.chunks[chosen.pop()]
+    assert not chosen and chunk.start <= example.planted[0] < example.planted[1] <= chunk.end
+
+
+def test_token_scores_learn_where_the_harm_stands(tmp_path: Path, backbone: Path) -> None:
+    """Trained on planted texts, the network's token scores are higher in the plant than around it."""
     seed_everything(0)
-    args = argparse.Namespace(output=directory, lr=1e-3, batch=8, seed=0, epochs=2, steps=steps)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(120):
+        words = ["h", "t", "m", "r", "w", "k"]
+        rng.shuffle(words)
+        clean = Row(id=f"c{number}", source="s", lang="en", side="prompt", text=" ".join(words), label=COMPLIANT)
+        words.insert(int(rng.integers(7)), "z q")
+        rows += [clean, _planted(" ".join(words), "z q", id=f"p{number}", side="prompt")]
     chunker = Chunker(WordPiece.from_file(backbone / "tokenizer.json"), TokenLimits(chunk=16, overlap=4, context=8))
     network = GuardNetwork(load_encoder(str(backbone)), 64, len(CATEGORIES), dropout=0.0)
-    for module in network.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    args = argparse.Namespace(output=tmp_path, lr=3e-3, batch=16, batch_tokens=4096, seed=0, epochs=8, steps=0)
+    train.fit(network, train.encode(rows, chunker, 0), args, Run.start(tmp_path, {}))
+    (chunk,) = chunker.chunks("m k z q t r", Direction.PROMPT)
+    ids = torch.tensor([chunk.input_ids])
+    with torch.no_grad():
+        _, tokens = network.eval()(ids, torch.ones_like(ids), torch.zeros_like(ids))
+    column = tokens[0, FIRST_TOKEN : FIRST_TOKEN + 6, CATEGORIES.index(NONCOMPLIANT)].sigmoid()
+    assert column[2:4].min() > 0.5 > column[[0, 1, 4, 5]].max()
+
+
+def _fit(directory: Path, backbone: Path, steps: int) -> GuardNetwork:
+    seed_everything(0)
+    args = argparse.Namespace(output=directory, lr=1e-3, batch=8, batch_tokens=200, seed=0, epochs=2, steps=steps)
+    chunker = Chunker(WordPiece.from_file(backbone / "tokenizer.json"), TokenLimits(chunk=16, overlap=4, context=8))
+    network = GuardNetwork(load_encoder(str(backbone)), 64, len(CATEGORIES), dropout=0.0)
     train.fit(network, train.encode(_rows(), chunker, 0), args, Run.start(directory, {}))
     return network
 
@@ -171,17 +384,16 @@ def test_a_killed_run_resumes_to_the_same_result(
     """Stopping after a checkpoint and starting again gives the weights of an uninterrupted run."""
     monkeypatch.setattr(train, "_CHECKPOINT_SECONDS", 0.0)
     straight = _fit(tmp_path / "straight", backbone, 12)
-    real = train.rate
 
     def killed(step: int, total: int) -> float:
         if step == 7:
             raise KeyboardInterrupt
-        return real(step, total)
+        return rate(step, total)
 
     monkeypatch.setattr(train, "rate", killed)
     with pytest.raises(KeyboardInterrupt):
         _fit(tmp_path / "resumed", backbone, 12)
-    monkeypatch.setattr(train, "rate", real)
+    monkeypatch.setattr(train, "rate", rate)
     resumed = _fit(tmp_path / "resumed", backbone, 12)
     for name, value in straight.state_dict().items():
         assert torch.allclose(value, resumed.state_dict()[name], atol=1e-5), name
@@ -193,8 +405,9 @@ def test_a_saved_network_comes_back(tmp_path: Path, backbone: Path) -> None:
     save_network(network, tmp_path)
     again = load_network(tmp_path, len(CATEGORIES)).eval()
     ids = torch.tensor([[2, 9, 10, 3]])
-    same = [net(ids, torch.ones_like(ids), torch.zeros_like(ids)) for net in (network, again)]
-    assert torch.equal(*same)
+    ones, zeros = torch.ones_like(ids), torch.zeros_like(ids)
+    for one, other in zip(network(ids, ones, zeros), again(ids, ones, zeros), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_failed_parity_check_overwrites_nothing(
@@ -218,6 +431,12 @@ def test_a_failed_parity_check_overwrites_nothing(
     export.main(command)
     before = {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()}
     assert read_artifact(tmp_path / "a").name == "m"
+    assert read_artifact(tmp_path / "a").outputs == ("scores", "token_scores")
+    session = ort.InferenceSession(str(tmp_path / "a" / FILES.model))
+    widths = {output.name: (len(output.shape), output.shape[-1]) for output in session.get_outputs()}
+    assert widths == {"scores": (2, len(CATEGORIES)), "token_scores": (3, len(CATEGORIES))}
+    scored = Classifier.load(tmp_path / "a").score(Query("how to make the tea", Direction.PROMPT))
+    assert scored.token_scores.scores.shape == (scored.tokens, len(CATEGORIES))
     monkeypatch.setattr(export, "_INT8_TOLERANCE", -1.0)
     with pytest.raises(SystemExit, match="parity"):
         export.main(command)
@@ -238,6 +457,7 @@ def _sample(logits: list[float], values: list[float], chunks: list[float]) -> Sa
         chunks=np.array(chunks),
         values=np.repeat(np.array(values)[:, None], width, axis=1),
         mask=np.ones((len(logits), width), dtype=bool),
+        weights=np.ones(len(logits)),
     )
 
 
