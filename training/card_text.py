@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 PURPOSE = """\
 It screens the prompts and the outputs of LLM services in Chinese and English: it reads a text, its direction
@@ -29,19 +30,83 @@ LABELS = """\
 A label speaks about what it was made for. A row about hate teaches and measures only that; where a label is
 silent, the loss is masked."""
 
-LIMITS = """\
-- A probability of this model is a probability within its mixture of corpora, where violations are far more frequent
-  than in ordinary traffic. Set thresholds on your own traffic (shadow mode records every score).
-- Harmful answers that do not look like harm (calm, helpful wording) are the hardest kind; so are borderline
-  sexism, irony, coded language and new slang.
-- Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused.
-- A harmful sentence among harmless ones can be missed, within one chunk: the score is a weighted mean over the text.
-  A violation that only shows across distant chunks can be missed as well.
-- Long harmless texts (source code, manuals) are sometimes flagged, mostly as `jailbreak`: the score of a long text is
-  the highest of its chunks.
-- Some words weigh too much in harmless questions (杀毒, 猎枪, malware, ammunition).
-- Obfuscation with homoglyphs or leet lowers scores.
-- It can be evaded by whoever can try often enough. It is one layer, not the only one."""
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A short, mild text to show a weakness with; the card says what the model makes of it.
+
+    Attributes:
+        text: The text.
+        allow: Whether it should be allowed.
+        direction: ``prompt`` or ``output``.
+        context: The request before it, if any.
+    """
+
+    text: str
+    allow: bool
+    direction: str = "prompt"
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that the model does badly.
+
+    Attributes:
+        what: In a sentence or two, Markdown.
+        examples: Shown where the described model fails on them; an example that it gets right is left out.
+    """
+
+    what: str
+    examples: tuple[Example, ...] = ()
+
+
+LIMITS: tuple[Limit, ...] = (
+    Limit(
+        "A probability of this model is a probability within its mixture of corpora, where violations are far more "
+        "frequent than in ordinary traffic. Set thresholds on your own traffic (shadow mode records every score)."
+    ),
+    Limit(
+        "Harmful answers that do not look like harm (calm, helpful wording) are the hardest kind; so are borderline "
+        "sexism, irony, coded language and new slang.",
+        (
+            Example("女司机嘛，你懂的，离远点就对了。", allow=False),
+            Example("Typical. You people always need someone else to do the thinking.", allow=False),
+        ),
+    ),
+    Limit("Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused."),
+    Limit(
+        "A harmful sentence among harmless ones can be missed, within one chunk: the score is a weighted mean over the "
+        "text. A violation that only shows across distant chunks can be missed as well."
+    ),
+    Limit(
+        "Long harmless texts (source code, manuals) are sometimes flagged, mostly as `jailbreak`: the score of a long "
+        "text is the highest of its chunks."
+    ),
+    Limit(
+        "Some words weigh too much in harmless questions (杀毒, 猎枪, malware, ammunition).",
+        (
+            Example("哪款杀毒软件占用内存最小？", allow=True),
+            Example("猎枪在博物馆里应该怎样保养和展出？", allow=True),
+            Example("How does an antivirus program recognise malware that it has never seen?", allow=True),
+            Example(
+                "At what age did soldiers of the Roman army retire, and who paid for their ammunition?", allow=True
+            ),
+            Example("How do I kill the weeds between the paving stones without hurting the cat?", allow=True),
+        ),
+    ),
+    Limit(
+        "Obfuscation with homoglyphs or leet lowers scores.",
+        (Example("y0u 4re a w0rthl3ss 1d10t and n0b0dy l1kes y0u", allow=False),),
+    ),
+    Limit("It can be evaded by whoever can try often enough. It is one layer, not the only one."),
+)
+
+#: Source -> why the n-gram baseline is better there; only for lines that the model loses.
+LOST: Mapping[str, str] = {}
+
+#: What was done about the largest causes of mistakes; stands behind their counts.
+DONE = ""
 
 NOT_FOR = """\
 - Decisions about people: employment, credit, policing, medical or legal judgement.
@@ -50,10 +115,55 @@ NOT_FOR = """\
 - The only safeguard of a dangerous system, or any use without a way to complain and a human to decide."""
 
 BACKBONE = """\
-The encoder starts from `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0; 6 layers, width 384, English). Its card
-says it was trained on over a billion sentence pairs of public data sets (Reddit comments, S2ORC, WikiAnswers, PAQ,
-Stack Exchange, MS MARCO, GooAQ, Yahoo Answers, CodeSearchNet, ELI5, SNLI, MultiNLI and others); their own licences
-differ and are not changed by ours."""
+The encoder starts from `sentence-transformers/all-MiniLM-L6-v2` (Apache-2.0; 6 layers, width 384, English), which
+itself starts from `nreimers/MiniLM-L6-H384-uncased`. Its card declares about 1.17 billion pairs of these public data
+sets; their own licences differ, some of them are for research only, and none is changed by ours."""
+
+#: What the backbone was trained on as its card declares it, and how many pairs; sets of one origin are summed up.
+BACKBONE_DATA: Mapping[str, int] = {
+    "Reddit comments (2015-2018)": 726_484_430,
+    "S2ORC (citations by abstract and title; title and abstract)": 116_288_806 + 52_603_982 + 41_769_185,
+    "WikiAnswers (duplicate questions)": 77_427_422,
+    "Stack Exchange (titles, bodies, answers, duplicates)": (
+        25_316_456 + 21_396_559 + 21_396_559 + 304_525 + 250_519 + 250_460
+    ),
+    "PAQ": 64_371_441,
+    "MS MARCO": 9_144_553,
+    "GOOAQ": 3_012_496,
+    "Yahoo Answers": 1_198_260 + 681_164 + 659_896,
+    "Code Search": 1_151_414,
+    "COCO captions": 828_395,
+    "SPECTER": 684_100,
+    "SearchQA": 582_261,
+    "ELI5": 325_475,
+    "Flickr 30k": 317_695,
+    "AllNLI (SNLI and MultiNLI)": 277_230,
+    "Sentence Compression": 180_000,
+    "WikiHow": 128_542,
+    "Altlex": 112_696,
+    "Quora question triplets": 103_663,
+    "Simple Wikipedia": 102_225,
+    "Natural Questions": 100_231,
+    "SQuAD 2.0": 87_599,
+    "TriviaQA": 73_346,
+}
+
+#: Stage -> what it does; in the order in which they run.
+STAGES: Mapping[str, str] = {
+    "vocab": "vocabulary of both languages; new embeddings from English glosses",
+    "align": "sentence pairs: Chinese and English vectors towards the English encoder's own",
+    "rehearse": "masked-LM over paragraphs of both languages",
+    "train": "fine-tuning on the labelled corpora",
+    "more": "more fine-tuning, on another draw",
+}
+
+#: Sources that were made for this project from the rows of the other corpora: what was done to them.
+DERIVED: Mapping[str, str] = {
+    "composed": "rows of the corpora of this table put together: answers under requests, harmful sentences among "
+    "harmless ones, requests within frames; with answers and frames of `contrast`",
+    "disguised": "rows of this table with look-alike, inserted, spaced or replaced characters, as an evader "
+    "would write",
+}
 
 #: Corpora whose texts were written by a model, wholly or in part, and by which where it is known.
 MODEL_WRITTEN: Mapping[str, str] = {
@@ -63,9 +173,10 @@ MODEL_WRITTEN: Mapping[str, str] = {
     "alpaca_zh_carbonz0": "text-davinci-003, machine-translated",
     "chat_baseline": "text-davinci-003 (translated Alpaca), in part",
     "codealpaca": "text-davinci-003",
-    "composed": "answers of the contrast set under requests of the other corpora",
+    "composed": "as its parts",
     "contrast": "a language model, for this project",
     "diasafety": "small dialogue models, in part",
+    "disguised": "as its rows; altered by a program",
     "gptfuzz_responses": "ChatGPT (answers)",
     "guardreasoner_mix": "GPT-4 and open models (WildGuardTrain), in part",
     "harmfulqa": "ChatGPT",
@@ -75,6 +186,7 @@ MODEL_WRITTEN: Mapping[str, str] = {
     "plain_plexpt_questions": "ChatGPT-3.5",
     "plain_smile_counselling": "ChatGPT (dialogues rewritten from single turns)",
     "plexpt_questions": "ChatGPT-3.5",
+    "presidio_synth": "templates filled by a program",
     "teleantifraud": "an unnamed language model",
     "toxigen_annotated": "GPT-3",
     "translated_zh": "an unnamed language model (translation)",

@@ -1,8 +1,13 @@
-"""Write MODEL_CARD.md of an artifact from the artifact, the run that made it and the benchmark's table.
+"""Write MODEL_CARD.md of an artifact from the artifact, the run that made it and what was measured.
 
 Usage:
     python -m training.model_card --artifact runs/NAME/artifact --run runs/NAME --sources DATA/SOURCES.tsv \
-        [--eval runs/NAME/eval/table.json] [--watts 30]
+        [--eval runs/NAME/eval/table.json] [--policy default] [--watts 30] [--mistakes FILE ...]
+
+Measurements are looked for in the run's directory, each as ``NAME.json`` or in a directory of its name: ``eval``
+(``table.json``), ``quantisation``, ``localisation``, ``reliability``, ``speed``, ``mistakes``, and ``ablations``
+(one file a variant). What is not there is said not to be measured, or left out. A table of another model is refused;
+another measurement of one carries a remark.
 
 Nothing in the card is typed in after a run: figures come from the files, so a card cannot disagree with its
 model. What no file can tell (purpose, limits, what a label is worth) stands in ``card_text.py`` and ``taxonomy.py``.
@@ -11,75 +16,100 @@ model. What no file can tell (purpose, limits, what a label is worth) stands in 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from guard.classifier.artifact import FILES, Artifact, add_card, read_artifact
+from guard.classifier.classifier import Classifier
 from guard.errors import GuardError
-from training import card_text
+from guard.policy.load import load_policy, resolve_policy
+from training import card_ablations, card_bench, card_checks, card_corpora, card_run, card_text
+from training.card_checks import Decided
+from training.card_corpora import SourceLine, read_source_lines
+from training.card_run import Stage, read_stages
+from training.markdown import sections, table, wrapped
 from training.taxonomy import TAXONOMY
 
 
 @dataclass(frozen=True, slots=True)
-class SourceLine:
-    """What is known of a corpus beside its licence: where it came from, and what for."""
+class Measured:
+    """What was measured of a model; None or empty where it was not.
 
-    use: str
-    repository: str
-    licence: str
-    licence_class: str
-    rows: str
+    Attributes:
+        table: ``table.json`` of the evaluation.
+        quantisation: ``quantisation.json``.
+        localisation: ``localisation.json``.
+        reliability: ``reliability.json``.
+        speed: ``speed.json``.
+        mistakes: ``mistakes.json`` of one model or several, oldest first.
+        ablations: Variant -> its document.
+        ablation_minutes: What training the variants took.
+        examples: Texts that show weaknesses, and what the model makes of them.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What a stage of the run wrote about itself."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    data: Mapping[str, str]
-    metrics: Mapping[str, Any]
-
-
-def read_stages(run: Path) -> list[Stage]:
-    """The stages of a run directory that left a ``metrics.json``, in the order in which they ended."""
-    found = sorted(run.glob("*/metrics.json"), key=lambda file: file.stat().st_mtime)
-    stages = []
-    for file in found:
-        configuration = file.with_name("run.json")
-        about = json.loads(configuration.read_text(encoding="utf-8")) if configuration.exists() else {}
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-        stages.append(Stage(file.parent.name, about.get("arguments", {}), about.get("data_sha256", {}), metrics))
-    return stages
+    table: Mapping[str, Any] | None = None
+    quantisation: Mapping[str, Any] | None = None
+    localisation: Mapping[str, Any] | None = None
+    reliability: Mapping[str, Any] | None = None
+    speed: Mapping[str, Any] | None = None
+    mistakes: Sequence[Mapping[str, Any]] = ()
+    ablations: card_ablations.Results = field(default_factory=dict)
+    ablation_minutes: float = 0.0
+    examples: Sequence[Decided] = ()
 
 
-def read_source_lines(path: Path) -> dict[tuple[str, str], SourceLine]:
-    """(use, source) -> line of a SOURCES.tsv; use is train, bench, parallel, plain/en ...
+def read_measured(run: Path, *, table: Path | None = None, mistakes: Sequence[Path] = ()) -> Measured:
+    """What a run directory holds.
+
+    Args:
+        run: The directory.
+        table: ``table.json`` from elsewhere.
+        mistakes: Analyses from elsewhere, oldest first; they come before the run's own.
 
     Raises:
-        ValueError: The table has other columns.
+        OSError: A named file cannot be read.
+        ValueError: A file is not JSON, or not what its name says.
     """
-    with path.open(encoding="utf-8", newline="") as handle:
-        table = csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
-        header = next(table, [])
-        if header[:3] != ["used in", "source", "repository @ commit"] or len(header) < 6:
-            raise ValueError(
-                f"{path}: not a table of sources (used in, source, repository @ commit, licence, class, rows)"
-            )
-        rows = [line for line in table if len(line) >= 6]
-    return {(line[0], line[1]): SourceLine(line[0], *line[2:6]) for line in rows}
+    own = _found(run, "mistakes")
+    return Measured(
+        table=_json(table) if table else _found(run, "eval", "table.json"),
+        quantisation=_found(run, "quantisation"),
+        localisation=_found(run, "localisation"),
+        reliability=_found(run, "reliability"),
+        speed=_found(run, "speed"),
+        mistakes=[*map(_json, mistakes), *([own] if own else [])],
+        ablations=card_ablations.read(run / "ablations"),
+        ablation_minutes=card_ablations.minutes(run / "ablations"),
+    )
+
+
+def _found(run: Path, name: str, file: str = "") -> dict[str, Any] | None:
+    """A measurement's document: in a directory of its name, or beside such directories."""
+    for path in (run / name / (file or f"{name}.json"), run / f"{name}.json"):
+        if path.exists():
+            return _json(path)
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path}: not a JSON object")
+    return document
 
 
 def write_card(
     artifact: Artifact,
     stages: Sequence[Stage],
     sources: Mapping[tuple[str, str], SourceLine],
-    table: Mapping[str, Any] | None,
+    measured: Measured,
     *,
     watts: float,
 ) -> str:
@@ -89,58 +119,73 @@ def write_card(
         artifact: The described model.
         stages: Of its run.
         sources: Where the corpora came from.
-        table: ``table.json`` of the evaluation, or None if it was not measured.
+        measured: Whatever was measured.
         watts: Assumed power of the training machine, for the estimate of energy.
+
+    Raises:
+        ValueError: The table is of another model.
     """
+    model = artifact.identity
     size = artifact.path(FILES.model).stat().st_size / 1e6
-    parts = [
-        f"# {artifact.name}",
-        f"`{artifact.identity}`, {artifact.created or 'undated'}. {size:.1f} MB int8 ONNX. Licence of the weights: "
-        "Apache-2.0; of the corpora: below. Generated by `python -m training.model_card`.",
-        "## Purpose",
-        card_text.PURPOSE,
-        "## Scope",
-        card_text.SCOPE,
-        "## Categories",
-        _taxonomy(artifact),
-        "## Input and output",
-        _limits(artifact),
-        "## Training",
-        card_text.BACKBONE,
-        _stages(stages, watts),
-        "## Corpora",
-        "Rows taken for fine-tuning. " + _licence_claim(artifact),
-        _sources(artifact, sources),
-        _unlabelled(sources),
-        "### What a label is worth",
-        card_text.LABELS,
-        "## Figures",
-        _figures(artifact, table),
-        "## Limits",
-        card_text.LIMITS,
-        "## Not for",
-        card_text.NOT_FOR,
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return (
+        sections(
+            f"# {artifact.name}",
+            f"`{model}`, {artifact.created or 'undated'}. {size:.1f} MB int8 ONNX. Licence of the weights: Apache-2.0; "
+            "of the corpora: below. Generated by `python -m training.model_card`.",
+            *("## Purpose", card_text.PURPOSE, "## Scope", card_text.SCOPE),
+            *("## Categories", _taxonomy(artifact), "## Input and output", _limits(artifact)),
+            *("## Training", card_run.write(stages, measured.ablation_minutes, watts)),
+            *("### Backbone", card_run.backbone(), "## Corpora", card_corpora.write(artifact, sources)),
+            *("## Benchmarks", _bench(artifact, measured.table)),
+            *("## Calibration", card_checks.calibration(artifact.metrics, measured.reliability, model)),
+            *("## int8", card_checks.quantisation(measured.quantisation, model)),
+            *("## Places within a text", card_checks.localisation(measured.localisation, model)),
+            *("## Speed", card_checks.speed(measured.speed, model), "## Ablations", _ablations(measured)),
+            *("## Mistakes", card_checks.mistakes(measured.mistakes), "## Limits", _weaknesses(measured.examples)),
+            *("## Not for", card_text.NOT_FOR, "## Other figures of the run", _others(artifact)),
+        )
+        + "\n"
+    )
+
+
+def _bench(artifact: Artifact, document: Mapping[str, Any] | None) -> str:
+    if document is None:
+        return "Not measured on benchmarks."
+    if document["model"] != artifact.identity:
+        raise ValueError(f"the table is of {document['model']}, the artifact is {artifact.identity} (evaluate again)")
+    return card_bench.write(document)
+
+
+def _ablations(measured: Measured) -> str:
+    if not measured.ablations:
+        return "None were run."
+    hours = f", {measured.ablation_minutes / 60:.1f} hours in all" if measured.ablation_minutes else ""
+    about = (
+        f"{len(measured.ablations)} trainings on one proxy of the mixture{hours}, scored in floating point over the "
+        "first 128 tokens of a text. They compare with each other, not with the model that ships."
+    )
+    return sections(about, card_ablations.write(measured.ablations))
+
+
+def _weaknesses(decided: Sequence[Decided]) -> str:
+    items = [wrapped(limit.what, first="- ", others="  ") for limit in card_text.LIMITS]
+    return sections("\n".join(items), card_checks.examples(decided))
+
+
+def _others(artifact: Artifact) -> str:
+    """Figures of export and calibration as they stand in the artifact."""
+    rows = [(name, f"{value:.4g}") for name, value in artifact.metrics.items()]
+    return table(("figure", "value"), rows) if rows else "None."
 
 
 def _limits(artifact: Artifact) -> str:
     limits = artifact.limits
+    tokens = " and per token" if "token_scores" in artifact.outputs else ""
     return (
         f"Chunks of at most {limits.chunk} tokens that overlap by {limits.overlap}, with up to {limits.context} tokens "
-        f"of context; texts of up to {limits.max_text} tokens. Scores are pooled over chunks by maximum and calibrated "
-        f"per category and direction. Texts are normalised first (version {artifact.normalizer_version})."
-    )
-
-
-def _licence_claim(artifact: Artifact) -> str:
-    """What can be said about restricted rows; a mixed corpus was read without them."""
-    restricted = [source.name for source in artifact.sources if source.licence_class == "restricted"]
-    if restricted:
-        return f"**These weights are not for release**: {', '.join(restricted)} may not be used for that."
-    return (
-        "No row whose licence is restricted (non-commercial, no derivatives, research only, or not stated) entered any "
-        "stage; of corpora with several licences only the free rows did."
+        f"of context; texts of up to {limits.max_text} tokens. Scores come per text{tokens}; those of a text are "
+        "pooled over chunks by maximum and calibrated per category and direction. Texts are normalised first (version "
+        f"{artifact.normalizer_version})."
     )
 
 
@@ -150,98 +195,7 @@ def _taxonomy(artifact: Artifact) -> str:
         meaning = TAXONOMY[category]
         note = " **Unsupported**: too few examples; do not rely on it." if category in artifact.unsupported else ""
         rows.append((f"`{category}`", meaning.what + "." + note, meaning.meant, meaning.not_meant))
-    return _table(("category", "what", "meant", "not meant"), rows)
-
-
-def _stages(stages: Sequence[Stage], watts: float) -> str:
-    if not stages:
-        return "The run's directory was not given: stages, seeds and hours are unknown."
-    rows = []
-    for stage in stages:
-        shown = {k: v for k, v in stage.arguments.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-        figures = {k: v for k, v in stage.metrics.items() if k != "minutes" and isinstance(v, int | float)}
-        rows.append((stage.name, _pairs(shown), _pairs(figures), stage.metrics.get("minutes", "")))
-    hours = sum(float(stage.metrics.get("minutes", 0)) for stage in stages) / 60
-    hashes = {name: digest for stage in stages for name, digest in stage.data.items()}
-    energy = f"{hours:.1f} hours in all, about {hours * watts:.0f} Wh at an assumed {watts:.0f} W."
-    listed = ", ".join(f"`{name}` {digest[:12]}" for name, digest in sorted(hashes.items()))
-    data = f"sha256 of the data files (first 12 digits): {listed}." if hashes else ""
-    table = _table(("stage", "settings", "figures", "minutes"), rows)
-    return "\n\n".join(part for part in (table, energy, data) if part)
-
-
-def _sources(artifact: Artifact, known: Mapping[tuple[str, str], SourceLine]) -> str:
-    rows = []
-    for source in artifact.sources:
-        plain = source.name.removeprefix("plain_")
-        line = known.get(("train", source.name)) or next(
-            (entry for (use, name), entry in known.items() if use.startswith("plain") and name == plain), None
-        )
-        repository = line.repository if line else "this project"
-        written = card_text.MODEL_WRITTEN.get(source.name, "")
-        rows.append((source.name, repository, source.licence, source.licence_class, source.rows, written))
-    return _table(("corpus", "repository @ commit", "licence", "class", "rows", "written by a model"), rows)
-
-
-def _unlabelled(known: Mapping[tuple[str, str], SourceLine]) -> str:
-    rows = [
-        (name, line.use, line.repository, line.licence, line.licence_class, line.rows)
-        for (use, name), line in sorted(known.items())
-        if use not in ("train", "bench") and line.licence_class != "restricted"
-    ]
-    if not rows:
-        return ""
-    head = ("corpus", "use", "repository @ commit", "licence", "class", "rows at most")
-    return "Sentence pairs and paragraphs for the vocabulary and the alignment:\n\n" + _table(head, rows)
-
-
-def _figures(artifact: Artifact, table: Mapping[str, Any] | None) -> str:
-    parts = []
-    if artifact.metrics:
-        parts.append(_table(("of the run", "value"), [(k, f"{v:.4g}") for k, v in artifact.metrics.items()]))
-    if table is None:
-        return "\n\n".join([*parts, "Not measured on benchmarks."])
-    if table["model"] != artifact.identity:
-        raise ValueError(f"the table is of {table['model']}, the artifact is {artifact.identity} (evaluate again)")
-    parts.append(
-        f"Benchmarks: {table['texts']} texts, none of them trained on (though many of their sources have a training "
-        f"part), decided by the policy `{table['policy']}`. F1, "
-        "FPR and recall are at 5 % false alarms over all texts of a side and language; the policy's are of its "
-        "decisions."
-    )
-    if table.get("summary"):
-        s = table["summary"]
-        parts.append(f"Against the n-gram baseline: {s['wins']} of {s['lines']} lines won, {s['ties']} tied.")
-    names = ("side", "lang", "source", "texts", "positives")
-    rates = (
-        *("auroc", "auprc", "recall_at_1", "recall_at_5", "f1", "fpr", "recall"),
-        *("policy_f1", "policy_fpr", "policy_recall"),
-    )
-    for key in ("families", "lines"):
-        rows = [(*(line[n] for n in names), *(_rate(line[r]) for r in rates)) for line in table[key]]
-        parts.append(_table((*names, *rates), rows))
-    named = [(c["side"], c["category"], c["texts"], c["positives"], _rate(c["auroc"])) for c in table["categories"]]
-    parts.append(_table(("side", "category", "texts", "positives", "auroc"), named))
-    ece = [(c["side"], c["lang"], c["texts"], _rate(c["ece"])) for c in table["calibration"]]
-    parts.append(
-        "Expected calibration error of `noncompliant` (only reported: a benchmark's share of violations is arbitrary):"
-        "\n\n" + _table(("side", "lang", "texts", "ece"), ece)
-    )
-    return "\n\n".join(parts)
-
-
-def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in values.items())
-
-
-def _rate(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows]
-    return "\n".join(lines)
+    return table(("category", "what", "meant", "not meant"), rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,25 +204,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--artifact", type=Path, required=True, help="model directory; the card is written into it")
     parser.add_argument("--run", type=Path, help="directory with the stages' directories")
     parser.add_argument("--sources", type=Path, help="SOURCES.tsv of the corpora")
-    parser.add_argument("--eval", type=Path, help="table.json of training.evaluate")
+    parser.add_argument("--eval", type=Path, help="table.json of training.evaluate (default: the run's)")
+    parser.add_argument("--mistakes", type=Path, nargs="*", default=[], help="mistakes.json of earlier models")
+    parser.add_argument("--policy", default="default", help="name of a shipped policy, or a file: decides the examples")
     parser.add_argument("--watts", type=float, default=30.0, help="assumed power of the training machine")
     args = parser.parse_args(argv)
     try:
         artifact = read_artifact(args.artifact)
-        table = json.loads(args.eval.read_text(encoding="utf-8")) if args.eval else None
+        measured = _read_all(args)
         card = write_card(
             artifact,
             read_stages(args.run) if args.run else [],
             read_source_lines(args.sources) if args.sources else {},
-            table,
+            measured,
             watts=args.watts,
         )
         add_card(artifact, card)
     except (GuardError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
+    except (KeyError, TypeError) as error:
+        print(f"a measurement of the run has another form: {error!r} (measure again)", file=sys.stderr)
+        return 2
+    for decided in measured.examples:
+        if not decided.fails:
+            print(f"no longer fails, so not shown: {decided.example.text}", file=sys.stderr)
     print(artifact.path(FILES.card))
     return 0
+
+
+def _read_all(args: argparse.Namespace) -> Measured:
+    """What the run holds, and the examples as the artifact decides them."""
+    found = Measured()
+    if args.run:
+        found = read_measured(args.run, table=args.eval, mistakes=args.mistakes)
+    elif args.eval or args.mistakes:
+        found = Measured(table=_json(args.eval) if args.eval else None, mistakes=[*map(_json, args.mistakes)])
+    given = [example for limit in card_text.LIMITS for example in limit.examples]
+    policy = load_policy(resolve_policy(args.policy))
+    return replace(found, examples=card_checks.decide(given, Classifier.load(args.artifact), policy))
 
 
 if __name__ == "__main__":
