@@ -130,7 +130,7 @@ def build(
                 heldout.append(row)
             else:
                 train += [row] * share.repeat
-    train += compose(train, own, wrappers(), rng)
+    train += compose(train, [] if "contrast" in left_out else own, wrappers(), rng)
     if 0 < size < len(train):
         train = [train[index] for index in rng.permutation(len(train))[:size]]
     return Mixture(train, heldout)

@@ -209,6 +209,13 @@ def test_mixture_repeats_and_caps_by_source() -> None:
     assert set(Counter(row.id for row in mixture.train if row.source == "jade").values()) == {share.repeat}
 
 
+def test_contrast_texts_that_are_left_out_are_not_composed() -> None:
+    """With the contrast set held out no text of it is trained on, not even as a part of a composed one."""
+    mixture = build(_rows(60), None, seed=0, leave_out=["contrast"])
+    assert {row.source for row in mixture.heldout} >= {"contrast"}
+    assert not any("contrast" in row.id for row in mixture.train)
+
+
 def test_a_proxy_is_a_random_part_of_the_mixture() -> None:
     """A size draws so many rows of the mixture, the same for the same seed, and holds out what the whole holds out."""
     rows = _rows(300)
@@ -225,6 +232,13 @@ def test_a_mixture_teaches_no_id_two_things() -> None:
     seen: dict[tuple[str, str], Row] = {}
     for row in build(_rows(300), None, seed=0).train:
         assert seen.setdefault((row.source, row.id), row) == row
+
+
+def test_an_encoder_is_loaded_as_it_is_exported(backbone: Path) -> None:
+    """The encoder has no dropout, so that a step costs less and two runs agree, and attention that exports cleanly."""
+    encoder = load_encoder(str(backbone))
+    assert [m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout) and m.p] == []
+    assert encoder.config._attn_implementation == "eager"  # type: ignore[union-attr]  # nn.Module hides the HF class
 
 
 def test_only_the_text_is_pooled(backbone: Path) -> None:
