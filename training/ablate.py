@@ -118,9 +118,10 @@ def _applies(variant: Variant, name: str) -> bool:
 
 
 def unseen_rows(path: Path) -> list[Row]:
-    """A sample of the restricted rows with labels that speak about everything."""
-    rows = read_parquet_dir(path, licence=("restricted",))
-    return sample(row for row in rows if row.about_all)
+    """A sample of the sources that are restricted as a whole, of rows with labels that speak about everything."""
+    rows = read_parquet_dir(path, licence=LICENCE_CLASSES)
+    trained_on = {row.source for row in rows if row.licence_class != "restricted"}
+    return sample(row for row in rows if row.about_all and row.source not in trained_on)
 
 
 def bench_rows(path: Path) -> list[Row]:

@@ -1,10 +1,13 @@
-"""Stage 5: calibrate an exported artifact on rows that were held out of its training.
+"""Stage 6: calibrate an exported artifact on rows that were held out of its training.
 
     python -m training.calibrate --artifact runs/NAME/artifact --model runs/NAME/train --data ../shared/data/train
 
 Fits, per direction and category, ``sigmoid(a * logit + b + c * log2(chunks))`` (Platt 1999, with the chunk
 count as covariate) to the int8 graph's own raw scores of whole texts, as serving sees them. A category with
 too few held-out positives in a direction takes the fit over both directions, else keeps the identity.
+Sources that were held out as a whole count as much as all held-out rows of the others together: what users write is
+as unlike the training corpora as one corpus is unlike another. ``training.reliability`` measures the error on sources
+that neither the training nor the fit has seen.
 Rewrites ``artifact.json``, and so the revision. The probabilities refer to the training mixture's share of
 non-compliant texts, which is far higher than that of real traffic.
 """
@@ -26,6 +29,7 @@ from guard.classifier.classifier import Classifier
 from guard.metrics import auroc, ece
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import Row, directions_of, read_parquet_dir, targets_of
+from training.mixture import HELD_OUT_SOURCES
 from training.queries import query_of
 
 _MIN_POSITIVES = 20
@@ -42,12 +46,14 @@ class Sample:
         chunks: log2 of the number of chunks [texts].
         values: Targets [texts, categories].
         mask: Where the row speaks [texts, categories].
+        weights: What each text counts in a fit [texts].
     """
 
     logits: NDArray[np.float64]
     chunks: NDArray[np.float64]
     values: NDArray[np.float64]
     mask: NDArray[np.bool_]
+    weights: NDArray[np.float64]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -91,11 +97,14 @@ def sample(artifact: Path, rows: Sequence[Row], direction: Direction, per_source
         np.array([scores.max(axis=0) for scores in raw]).reshape(-1, len(CATEGORIES)), _EPSILON, 1 - _EPSILON
     )
     targets = [targets_of(row) for row in chosen]
+    whole = np.array([row.source in HELD_OUT_SOURCES for row in chosen], dtype=bool)
+    weights = np.where(whole, len(whole) / max(1, 2 * whole.sum()), len(whole) / max(1, 2 * (~whole).sum()))
     return Sample(
         logits=np.log(pooled / (1 - pooled)),
         chunks=np.log2([max(1, len(scores)) for scores in raw]),
         values=np.array([t.values for t in targets]).reshape(-1, len(CATEGORIES)),
         mask=np.array([t.mask for t in targets], dtype=bool).reshape(-1, len(CATEGORIES)),
+        weights=weights,
     )
 
 
@@ -114,12 +123,13 @@ def fit_column(samples: Sequence[Sample], column: int) -> Platt | None:
     values = np.concatenate([s.values[r, column] for s, r in zip(samples, rows, strict=True)])
     logits = np.concatenate([s.logits[r, column] for s, r in zip(samples, rows, strict=True)])
     chunks = np.concatenate([s.chunks[r] for s, r in zip(samples, rows, strict=True)])
+    weights = np.concatenate([s.weights[r] for s, r in zip(samples, rows, strict=True)])
     positives = int(values.sum())
     if positives < _MIN_POSITIVES or len(values) - positives < _MIN_POSITIVES:
         return None
     long = int((chunks > 0).sum())
     features = np.column_stack([logits, chunks]) if long >= _MIN_LONG else logits[:, None]
-    model = LogisticRegression(C=10.0).fit(features, values)
+    model = LogisticRegression(C=10.0).fit(features, values, sample_weight=weights)
     a = round(float(model.coef_[0][0]), 4)
     if a <= 0:
         return None

@@ -14,18 +14,23 @@ stage() { # stage NAME COMMAND...: skip what is complete
     [ -f "$run/$name/metrics.json" ] || "$python" -m "$@" --output "$run/$name"
 }
 
-stage vocab training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" --text "$data/plain.parquet"
+stage vocab training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" \
+    --text "$data/plain.parquet" --every 2 --min-piece-count 4
 stage align training.pretrain --backbone "$run/vocab" --teacher "$encoder" --pairs "$data/parallel.parquet" \
-    --max-tokens 40 --steps 1160
-stage train training.train --backbone "$run/align" --data "$data/train" --plain "$data/plain.parquet"
-# A third of a second epoch with another draw of the mixture.
-stage more training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" \
-    --steps 1100 --lr 4e-5 --seed 1
-"$python" -m training.export --model "$run/more" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/more" --data "$data/train"
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/more" --data "$data/train" \
+    --max-tokens 40 --steps 1400
+stage rehearse training.rehearse --backbone "$run/align" --plain "$data/plain.parquet" --steps 350
+stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" --epochs 2
+"$python" -m training.export --model "$run/train" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
     --policy policies/default.yaml --write
+"$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
+    --trained-on "$run/artifact"
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy policies/default.yaml \
-    --baseline "$data/baseline-ngram.txt" --output "$run/eval"
-"$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources "$data/SOURCES.tsv" \
-    --eval "$run/eval/table.json"
+    --baseline "$data/baseline-ngram.txt" --compare "keyword filter=$run/keyword" --output "$run/eval"
+"$python" -m training.quantisation --model "$run/train" --artifact "$run/artifact" --data "$data/bench" \
+    --limit-per-source 100 --output "$run/quantisation"
+"$python" -m training.localisation --model "$run/train" --artifact "$run/artifact" --data "$data/train" \
+    --bench "$data/bench" --output "$run/localisation"
+"$python" -m training.ablate --run "$run" --data "$data" --encoder "$encoder" --output "$run/ablations"
+"$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources "$data/SOURCES.tsv"
