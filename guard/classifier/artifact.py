@@ -103,7 +103,7 @@ class Artifact:
         unsupported: Categories that the training data could not carry; scored, but not to be relied on.
         calibration: ``direction -> category -> Platt``.
         limits: Token limits.
-        outputs: Names of the graph's outputs; ``scores`` always, others optional.
+        outputs: Names of the graph's outputs.
         sha256: Hex digest of each hashed file, and of the card if there is one.
         sources: Corpora and licences.
         metrics: Figures of the training run, for the card and for ``info``.
@@ -141,7 +141,7 @@ def write_artifact(
     unsupported: tuple[str, ...] = (),
     calibration: Calibration | None = None,
     limits: TokenLimits | None = None,
-    outputs: tuple[str, ...] = ("scores",),
+    outputs: tuple[str, ...] = ("scores", "token_scores"),
     sources: tuple[Source, ...] = (),
     metrics: Mapping[str, float] | None = None,
     created: str = "",

@@ -8,8 +8,8 @@ Method: Devlin et al. 2019 (basic tokenizer: clean, split around CJK, strip acce
 punctuation) and Wu et al. 2016 (greedy longest match within a word).
 
 One thing is more than the library does: if the vocabulary has words of several Chinese characters, neighbouring
-Chinese characters are matched against them, longest first. A Chinese text then has a third fewer tokens, and costs a
-third less. The library reads the same file and gives one token a character.
+Chinese characters are matched against them, longest first. A Chinese text then has a quarter to a third fewer tokens,
+and costs as much less. The library reads the same file and gives one token a character.
 """
 
 from __future__ import annotations
