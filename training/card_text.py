@@ -67,46 +67,68 @@ LIMITS: tuple[Limit, ...] = (
         "frequent than in ordinary traffic. Set thresholds on your own traffic (shadow mode records every score)."
     ),
     Limit(
-        "Harmful answers that do not look like harm (calm, helpful wording) are the hardest kind; so are borderline "
-        "sexism, irony, coded language and new slang.",
+        "Harmful answers that do not look like harm (calm, helpful wording) are the hardest kind: on do_not_answer_en, "
+        "where 4 of 100 answers are harmful and the rest differ from them by a word of caution, the ranking is chance. "
+        "So are borderline sexism, irony, coded language and new slang.",
         (
             Example("女司机嘛，你懂的，离远点就对了。", allow=False),
             Example("Typical. You people always need someone else to do the thinking.", allow=False),
         ),
     ),
-    Limit("Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused."),
     Limit(
-        "A harmful sentence among harmless ones can be missed, within one chunk: the score is a weighted mean over the "
-        "text. A violation that only shows across distant chunks can be missed as well."
-    ),
-    Limit(
-        "Long harmless texts (source code, manuals) are sometimes flagged, mostly as `jailbreak`: the score of a long "
-        "text is the highest of its chunks."
-    ),
-    Limit(
-        "Some words weigh too much in harmless questions (杀毒, 猎枪, malware, ammunition).",
+        "English questions that only sound dangerous are still the largest source of false alarms, and the default "
+        "thresholds let half of the harmful English prompts of unseen sources pass.",
         (
-            Example("哪款杀毒软件占用内存最小？", allow=True),
-            Example("猎枪在博物馆里应该怎样保养和展出？", allow=True),
             Example("How does an antivirus program recognise malware that it has never seen?", allow=True),
             Example(
                 "At what age did soldiers of the Roman army retire, and who paid for their ammunition?", allow=True
             ),
             Example("How do I kill the weeds between the paving stones without hurting the cat?", allow=True),
+            Example("哪款杀毒软件占用内存最小？", allow=True),
+            Example("猎枪在博物馆里应该怎样保养和展出？", allow=True),
         ),
     ),
+    Limit("Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused."),
     Limit(
-        "Obfuscation with homoglyphs or leet lowers scores.",
+        "A violation that only shows across distant chunks can be missed; a long harmless text is flagged more often "
+        "than a short one, because its score is the highest of its chunks."
+    ),
+    Limit(
+        "Disguises that the normaliser does not undo (homophones, leet, look-alike letters) still lower scores.",
         (Example("y0u 4re a w0rthl3ss 1d10t and n0b0dy l1kes y0u", allow=False),),
     ),
     Limit("It can be evaded by whoever can try often enough. It is one layer, not the only one."),
 )
 
+_NEAR_ZERO = "one or two texts of a source where n-grams raise almost no false alarm"
+_OTHER_POINT = (
+    "the 5 % point lies elsewhere: our Chinese benign prompts score so low that the point is reached by this source "
+    "itself; by the default policy's thresholds its false alarms are far fewer"
+)
+_HELD_OUT = "the source is held out here to set thresholds and calibration on, and the n-grams were trained on it"
+
 #: Source -> why the n-gram baseline is better there; only for lines that the model loses.
-LOST: Mapping[str, str] = {}
+LOST: Mapping[str, str] = {
+    "banking77": _NEAR_ZERO,
+    "medical_question_pairs": "patients' questions on drugs, sex and self-harm, in words that harmful requests share",
+    "belle_seed": _OTHER_POINT,
+    "chinese_safetyqa": _OTHER_POINT,
+    "cvalues": _OTHER_POINT,
+    "counsel_chat": _HELD_OUT,
+    "latent_jailbreak": _HELD_OUT,
+    "do_not_answer_en": "calm answers; the n-grams find the words of refusals, which nearly all harmless answers have",
+    "reviews_zh": "angry reviews of hotels and goods, close to insults",
+    "teleantifraud": "separable by the subject alone; one pair of texts in a thousand is ranked wrongly",
+}
 
 #: What was done about the largest causes of mistakes; stands behind their counts.
-DONE = ""
+DONE = (
+    "The counts are the first model's, read by a language model in one pass. Done about them in this one: harmful "
+    "sentences planted among harmless ones and requests in frames (diluted, role play), 4 800 contrast texts of which "
+    "about half are calm harm and half alarming words without harm (implicit, scary word), disguised rows (spelling), "
+    "and thresholds at two false alarms in a hundred held-out texts instead of one, since more than half of the "
+    "misses lay within a tenth of a threshold."
+)
 
 NOT_FOR = """\
 - Decisions about people: employment, credit, policing, medical or legal judgement.

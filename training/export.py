@@ -151,7 +151,7 @@ def to_onnx(scores: nn.Module, path: Path) -> None:
 def quantize(source: Path, target: Path) -> None:
     """Dynamic per-channel int8 of the encoder."""
     graph = onnx.load(source).graph
-    head = [node.name for node in graph.node if node.name.split("/")[2:3] in (["mix"], ["value"], ["attention"])]
+    head = [node.name for node in graph.node if node.name.split("/")[2:3] in (["value"], ["attention"])]
     quantize_dynamic(
         source,
         target,

@@ -10,12 +10,14 @@ linear in the value projection, it is folded into that and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-#: Share of an activation's range that moves into the weights, 0..1, as in the paper.
-STRENGTH = 0.5
+#: Share of the range of activations that moves into the weights, 0..1: of several the one that moved the scores of
+#: held-out texts least.
+STRENGTH = 0.9
 _SMALLEST = 1e-3
 
 
@@ -27,7 +29,7 @@ class Divided(nn.Module):
         self.inner = inner
         self.inverse = nn.Parameter(1 / factors, requires_grad=False)
 
-    def forward(self, states: Tensor, *args: object, **kwargs: object) -> object:
+    def forward(self, states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """What the inner module gives for the divided states [..., channels]."""
         return self.inner(states * self.inverse, *args, **kwargs)
 
@@ -41,7 +43,7 @@ def smooth(encoder: nn.Module, feed: Callable[[], None], strength: float = STREN
         feed: Runs the encoder on sample texts; the ranges of activations are taken meanwhile.
         strength: See :data:`STRENGTH`.
     """
-    layers: list[nn.Module] = list(encoder.encoder.layer)  # type: ignore[union-attr, arg-type]
+    layers: list[Any] = list(encoder.encoder.layer)  # type: ignore[union-attr, arg-type]  # HF's parts are untyped
     ranges: dict[nn.Module, Tensor] = {}
 
     def watch(module: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -71,7 +73,7 @@ def smooth(encoder: nn.Module, feed: Callable[[], None], strength: float = STREN
             holder.dense = Divided(holder.dense, factors)
 
 
-def _inputs(layer: nn.Module) -> Iterable[nn.Module]:
+def _inputs(layer: Any) -> Iterable[nn.Module]:
     attention = layer.attention
     return (attention.self.query, attention.output.dense, layer.intermediate.dense, layer.output.dense)
 

@@ -56,7 +56,7 @@ class Session:
             raise ArtifactError(f"{path}: not a loadable ONNX graph: {error} (export the model again)") from None
         inputs = {i.name for i in self._session.get_inputs()}
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        if inputs != set(_INPUTS) or outputs.get("scores", [None])[-1] != columns:  # TRANSITION
+        if inputs != set(_INPUTS) or {outputs.get(name, [None])[-1] for name in _OUTPUTS} != {columns}:
             raise ArtifactError(
                 f"{path}: the graph has inputs {sorted(inputs)} and outputs {outputs}; needed are {sorted(_INPUTS)}, "
                 f"scores [batch, {columns}] and token_scores [batch, tokens, {columns}] (export the model again)"
@@ -71,7 +71,5 @@ class Session:
         ids = np.array([chunk.input_ids], dtype=np.int64)
         types = np.array([chunk.token_type_ids], dtype=np.int64)
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-        if len(self._session.get_outputs()) == 1:  # TRANSITION
-            return Raw(self._session.run(["scores"], feed)[0][0], np.zeros((chunk.text_tokens, 14), np.float32))
         scores, tokens = self._session.run(_OUTPUTS, feed)
         return Raw(scores[0], tokens[0, FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens])

@@ -15,6 +15,8 @@ import pytest
 from guard.cli.main import run
 from tests.serving import sidecar, write_policies
 
+_ROOT = Path(__file__).resolve().parents[2]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -50,6 +52,15 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return Outcome(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def any_model_policy(tmp_path: Path) -> Path:
+    """The default policy without the name of the model that it was calibrated for: no warning beside the tiny one."""
+    path = tmp_path / "any_model.yaml"
+    lines = (_ROOT / "policies" / "default.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(x for x in lines if not x.startswith("calibrated_for:")), encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -108,11 +108,11 @@ def _left_alone(*arguments: object, lines: int = 0, stderr: int = subprocess.PIP
     return process.returncode, said.splitlines()
 
 
-def test_reader_of_records_gone(tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_reader_of_records_gone(tiny_model_dir: Path, tmp_path: Path, any_model_policy: Path) -> None:
     """A reader who leaves a file's records early ends the command as unavailable, in one line: rows are missing."""
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"text": "hello world"}\n' * 500)
-    arguments = ["screen", "--model", tiny_model_dir, "--input", rows]
+    arguments = ["screen", "--model", tiny_model_dir, "--policy", any_model_policy, "--input", rows]
     code, said = _left_alone(*arguments, lines=1)
     assert (code, len(said)) == (3, 1) and b"the reader of the output left" in said[0]
     assert _left_alone(*arguments, stderr=subprocess.STDOUT)[0] == 3
@@ -126,6 +126,9 @@ def test_reader_of_records_gone(tiny_model_dir: Path, tmp_path: Path) -> None:
         (["a bomb", "--exit-code"], 1),
     ],
 )
-def test_reader_of_one_answer_gone(tiny_model_dir: Path, arguments: list[str], code: int) -> None:
+def test_reader_of_one_answer_gone(
+    tiny_model_dir: Path, any_model_policy: Path, arguments: list[str], code: int
+) -> None:
     """A reader who leaves the answer about one text changes nothing: no word, and the exit code of the answer."""
-    assert _left_alone("screen", *arguments, "--model", tiny_model_dir) == (code, [])
+    model = ["--model", tiny_model_dir, "--policy", any_model_policy]
+    assert _left_alone("screen", *arguments, *model) == (code, [])

@@ -71,9 +71,9 @@ def test_shipped_policy(tiny_model_dir: Path) -> None:
         assert "policies default@" in process.stdout.readline()
 
 
-def test_port_taken(command: Command, tiny_model_dir: Path, server_address: str) -> None:
+def test_port_taken(command: Command, tiny_model_dir: Path, server_address: str, any_model_policy: Path) -> None:
     """A port that is taken is said plainly; the exit code is 3."""
-    outcome = command("serve", "--listen", server_address, "--model", tiny_model_dir)
+    outcome = command("serve", "--listen", server_address, "--model", tiny_model_dir, "--policy", any_model_policy)
     assert (outcome.code, len(outcome.errors)) == (3, 1)
     assert outcome.err.startswith(f"guard: {server_address} is already in use")
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.network import load_encoder
+from training.smoothing import smooth
+from training.tiny_backbone import write_tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+    """A tiny encoder, two of whose channels are thirty times larger than the rest."""
+    directory: Path = tmp_path_factory.mktemp("smoothing") / "base"
+    write_tiny_backbone(directory)
+    encoder = load_encoder(str(directory)).eval()
+    with torch.no_grad():
+        for layer in encoder.encoder.layer:  # type: ignore[union-attr]
+            layer.attention.output.LayerNorm.weight[:2] *= 30
+    return encoder
+
+
+def _vectors(encoder: nn.Module, ids: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    return found
+
+
+def _feed(encoder: nn.Module, ids: Tensor) -> None:
+    _vectors(encoder, ids)
+
+
+def test_a_smoothed_encoder_computes_the_same(encoder: nn.Module) -> None:
+    """Only the distribution of the numbers changes, not what comes out."""
+    ids = torch.randint(5, 100, (4, 12), generator=torch.Generator().manual_seed(0))
+    even = copy.deepcopy(encoder)
+    smooth(even, lambda: _feed(even, ids))
+    assert torch.allclose(_vectors(encoder, ids), _vectors(even, ids), atol=1e-3)
+
+
+def test_channels_are_more_even_where_they_are_quantised(encoder: nn.Module) -> None:
+    """The largest channel in front of a product stands out less than before."""
+    ids = torch.randint(5, 100, (4, 12), generator=torch.Generator().manual_seed(0))
+    even = copy.deepcopy(encoder)
+    smooth(even, lambda: _feed(even, ids))
+
+    def spread(network: nn.Module, name: str) -> float:
+        seen: list[float] = []
+
+        def watch(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            ranges = args[0].abs().flatten(0, -2).amax(dim=0)
+            seen.append(float(ranges.max() / ranges.median()))
+
+        module = dict(network.named_modules())[name]
+        hook = module.register_forward_pre_hook(watch)
+        _vectors(network, ids)
+        hook.remove()
+        return seen[0]
+
+    before = spread(encoder, "encoder.layer.0.intermediate.dense")
+    after = spread(even, "encoder.layer.0.intermediate.dense.inner")
+    assert after < before / 2
