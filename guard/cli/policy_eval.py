@@ -14,11 +14,10 @@ from guard.errors import InvalidInput
 
 if TYPE_CHECKING:
     from guard.policy.eval import Evaluation, RuleMeasures
-    from guard.policy.measures import Measures
+    from guard.policy.measures import Estimate, Measures
 
 _SHOWN_SLICES = 30
 _NAME_CELLS = 48
-_RATES = ("precision", "recall", "F1", "FPR")
 
 
 def evaluate(
@@ -67,18 +66,31 @@ def _show(found: Evaluation) -> None:
     write_line(f"records  {found.records} labelled")
     shown = [("all", found.decision), *((f"{s.key} {s.value}", s.measures) for s in found.slices)]
     section(
-        ("not allowed", "noncompliant", "found", "compliant", "alarms", *_RATES),
-        ((shortened(name, _NAME_CELLS), *_counts(m), *_rates(m)) for name, m in shown[: _SHOWN_SLICES + 1]),
+        ("not allowed", "positives", "found", "negatives", "alarms", "precision", "recall", "F1", "FPR"),
+        (
+            (shortened(name, _NAME_CELLS), *_counts(m), _plain(m.precision), rate(m.recall), _plain(m.f1), rate(m.fpr))
+            for name, m in shown[: _SHOWN_SLICES + 1]
+        ),
     )
     if len(shown) > _SHOWN_SLICES + 1:
         write_line(f"... {len(shown) - _SHOWN_SLICES - 1} more slices with --format json")
     section(
-        ("rule", "threshold", "positives", "found", "negatives", "alarms", *_RATES),
-        ((_name(r), f"{r.threshold:g}", *_counts(r.measures), *_rates(r.measures)) for r in found.rules),
+        ("rule", "positives", "found", "negatives", "alarms", "precision", "recall", "FPR"),
+        (
+            (_name(r), *_counts(m), _plain(m.precision), rate(m.recall), rate(m.fpr))
+            for r, m in ((r, r.measures) for r in found.rules)
+        ),
     )
     section(
-        ("rule", "recall at 1 % FPR", "at 5 % FPR", "AUPRC", "ECE", "unknown"),
-        ((_name(r), *_ranking(r), _number(r.calibration.ece), r.unknown) for r in found.rules),
+        ("rule", "threshold", "F1", "recall at 1 % FPR", "at 5 % FPR", "AUPRC", "ECE", "unknown"),
+        (
+            (
+                *(_name(r), f"{r.threshold:g}", _plain(r.measures.f1)),
+                *(rate(r.ranking.recall_at_1), rate(r.ranking.recall_at_5), _plain(r.ranking.auprc)),
+                *(_number(r.calibration.ece), r.unknown),
+            )
+            for r in found.rules
+        ),
     )
 
 
@@ -90,9 +102,13 @@ def _show_rule(found: RuleMeasures) -> None:
         *((f"{s.key} {s.value}", s.measures, s.ranking) for s in found.slices),
     ]
     section(
-        ("slice", "positives", "found", "negatives", "alarms", "precision", "recall", "F1", "FPR"),
+        ("slice", "positives", "found", "negatives", "alarms"),
+        ((shortened(name, _NAME_CELLS), *_counts(m)) for name, m, _ in shown),
+    )
+    section(
+        ("slice", "precision", "recall", "F1", "FPR"),
         (
-            (shortened(name, _NAME_CELLS), *_counts(m), *(rate(e) for e in (m.precision, m.recall, m.f1, m.fpr)))
+            (shortened(name, _NAME_CELLS), *(rate(e) for e in (m.precision, m.recall, m.f1, m.fpr)))
             for name, m, _ in shown
         ),
     )
@@ -120,14 +136,9 @@ def _counts(measures: Measures) -> tuple[int, int, int, int]:
     return measures.positives, measures.found, measures.negatives, measures.false_alarms
 
 
-def _rates(measures: Measures) -> tuple[str, ...]:
-    """The rates, of which recall and the false alarms carry their intervals: a line has no room for more."""
-    plain, false_alarms = (measures.precision, measures.f1), measures.fpr
-    return rate(plain[0], interval=False), rate(measures.recall), rate(plain[1], interval=False), rate(false_alarms)
-
-
-def _ranking(rule: RuleMeasures) -> tuple[str, ...]:
-    return tuple(rate(e) for e in (rule.ranking.recall_at_1, rule.ranking.recall_at_5, rule.ranking.auprc))
+def _plain(estimate: Estimate) -> str:
+    """A rate whose interval has no room on the line; --format json has it."""
+    return rate(estimate, interval=False)
 
 
 def _number(value: float | None) -> str:

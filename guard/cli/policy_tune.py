@@ -179,8 +179,8 @@ def _words(found: Tuning) -> str:
     goal = found.goal
     whose = "for each rule" if found.per_rule else "for the whole policy, in each direction"
     words = {
-        "max_fpr": f"false alarms on {goal.bound:g} of the compliant texts at most, then the highest recall",
-        "min_recall": f"recall {goal.bound:g} at least, then the fewest false alarms",
+        "max_fpr": f"FPR of {100 * goal.bound:g} % at most, then the highest recall",
+        "min_recall": f"recall of {100 * goal.bound:g} % at least, then the fewest false alarms",
         "cost": f"the least cost, {goal.fp:g} a false alarm and {goal.fn:g} a missed text",
     }
     return f"{words[goal.aim.value]}; {whose}"

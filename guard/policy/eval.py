@@ -139,32 +139,29 @@ def acts(rule: Rule) -> bool:
     return not rule.shadow and rule.action is not Action.ALLOW
 
 
-def fires(rule: Rule, records: Labelled) -> Bools:
-    """Where a rule fires, [records]."""
-    return records.travels(rule.direction) & (records.scores[rule.category] >= rule.threshold)
-
-
 def stops(rules: Sequence[Rule], records: Labelled) -> Bools:
     """Where a text is not allowed, [records]."""
     out = np.zeros(len(records), bool)
     for rule in rules:
         if acts(rule):
-            out |= fires(rule, records)
+            out |= records.travels(rule.direction) & (records.scores[rule.category] >= rule.threshold)
     return out
 
 
 def decision_truth(rules: Sequence[Rule], records: Labelled) -> NDArray[np.int8]:
     """What a policy should do: 1 where a text should not be allowed, 0 where it should, -1 where that is unknown.
 
-    A noncompliant text is a policy's business if it is that of a rule that acts: a policy about personal data
-    need not find hate. [records].
+    Only labels that speak about every category judge a whole decision. Those of a corpus about hate would else make a
+    threshold on violence look good that stops hate: its harmful texts would count and its harmless ones would not.
+    A noncompliant text is a policy's business if it is that of a rule that acts: a policy about personal data need not
+    find hate. [records].
     """
-    label = records.of_decision()
-    business = np.zeros(len(records), bool)
+    label, business = records.of_decision(), np.zeros(len(records), bool)
     for rule in rules:
         if acts(rule):
             business |= records.travels(rule.direction) & (records.of_category(rule.category) == 1)
-    return np.where(label == 0, 0, np.where(business, 1, -1)).astype(np.int8)
+    known = records.whole() & ((label == 0) | business)
+    return np.where(known, (label != 0).astype(np.int8), np.int8(-1))
 
 
 def parts_of(records: Labelled) -> Iterator[Part]:
@@ -186,6 +183,12 @@ def policy_notes(policy: Policy, records: Labelled) -> Iterator[str]:
         yield mismatch
     if policy.mode is Mode.SHADOW:
         yield "the policy is in shadow: it is measured as if it enforced"
+    in_part = int(np.sum(~records.whole()))
+    if in_part:
+        yield (
+            f"counted for single rules only: {in_part} records whose label speaks about some categories (`about`), "
+            "and so not about a whole decision"
+        )
     blind = [rule.id for rule in policy.rules if not np.any(records.scores[rule.category] > UNSCORED)]
     if blind:
         yield f"no record of {records.model} has a score or a detection for these rules: {', '.join(blind)}"

@@ -34,7 +34,7 @@ UNSCORED = -np.inf
 _CURE_LABELS = "add `label` (compliant or noncompliant), and `categories`, to the rows and screen them again"
 #: Upper ends of the length buckets, in tokens of the model.
 _LENGTHS = (16, 64, 256)
-_LENGTH_NAMES = ("1-16 tokens", "17-64 tokens", "65-256 tokens", "257 tokens or more")
+_LENGTH_NAMES = ("1-16", "17-64", "65-256", "257+")
 #: A tag with more values names single texts rather than kinds of them.
 _MOST_TAG_VALUES = 50
 _SHOWN_NAMES = 5
@@ -91,6 +91,10 @@ class Labelled:
     def of_decision(self) -> NDArray[np.int8]:
         """1 where the text is noncompliant, 0 where it is compliant in every way, -1 otherwise; [records]."""
         return self._told([truth.of_decision() for truth in self.truths])
+
+    def whole(self) -> Bools:
+        """True where the label speaks about every category, [records]."""
+        return np.array([truth.whole for truth in self.truths], bool)[self.truth]
 
     def travels(self, direction: Direction | None) -> Bools:
         """True for the records of a direction; of every one for None."""

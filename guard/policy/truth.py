@@ -41,11 +41,16 @@ class Truth:
         given = (*(self.categories or ()), *(self.about or ()))
         return tuple(name for name in given if name not in KNOWN and name not in {OTHER, ALL})
 
+    @property
+    def whole(self) -> bool:
+        """True if it speaks about every category."""
+        return self.about is None or ALL in self.about
+
     def of_decision(self) -> bool | None:
         """True if the text is noncompliant, False if it is compliant in every way, None if that is unknown."""
         if self.label == _NONCOMPLIANT:
             return True
-        return False if self.label == _COMPLIANT and (self.about is None or ALL in self.about) else None
+        return False if self.label == _COMPLIANT and self.whole else None
 
     def of_category(self, category: str) -> bool | None:
         """The truth for a rule on a category.
@@ -69,7 +74,7 @@ class Truth:
         return False if clean and self._covers(category) else None
 
     def _covers(self, category: str) -> bool:
-        return self.about is None or any(name == ALL or _within(category, name) for name in self.about)
+        return self.whole or any(_within(category, name) for name in self.about or ())
 
 
 def _within(category: str, parent: str) -> bool:

@@ -115,10 +115,12 @@ class _Fitting:
     new: dict[str, float] = field(default_factory=dict)
     left_alone: dict[str, str] = field(default_factory=dict)
     truths: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    decision: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
 
     def result(self, language: str | None) -> TunedPart:
         self.new = {rule.id: rule.threshold for rule in self.policy.rules}
         self.truths = {rule.category: self.records.of_category(rule.category) for rule in self.policy.rules}
+        self.decision = decision_truth(self.policy.rules, self.records)
         tuned = [ladder for ladder in ladders(self.policy.rules) if self._tunable(ladder)]
         for together in self._problems(tuned):
             self._choose(together)
@@ -152,7 +154,7 @@ class _Fitting:
         least = self.options.min_records
         if min(positives, negatives) < least:
             return f"too few labelled records: {positives} in its category, {negatives} not ({least} of each needed)"
-        compliant = int(np.sum(here & (self.records.of_decision() == 0)))
+        compliant = int(np.sum(here & (self.decision == 0)))
         if not self.options.per_rule and compliant < least:
             return f"too few compliant records: {compliant} ({least} needed)"
         return ""
@@ -195,7 +197,7 @@ class _Fitting:
     def _truth(self, bases: Sequence[Rule]) -> NDArray[np.int8]:
         if self.options.per_rule:
             return self.truths[bases[0].category]
-        return decision_truth(self.policy.rules, self.records)
+        return self.decision
 
     def _scores(self, rule: Rule, members: NDArray[np.intp]) -> Floats:
         scores = self.records.scores[rule.category]
@@ -255,7 +257,7 @@ class _Fitting:
         return Change(measure(truth, scores >= rule.threshold), measure(truth, scores >= self.new[rule.id]))
 
     def _directions(self, tuned: Sequence[Ladder]) -> Iterator[DirectionTuning]:
-        truth = decision_truth(self.policy.rules, self.records)
+        truth = self.decision
         now = [replace(rule, threshold=self.new[rule.id]) for rule in self.policy.rules]
         before, after = stops(self.policy.rules, self.records), stops(now, self.records)
         for direction in Direction:
