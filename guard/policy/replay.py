@@ -264,7 +264,7 @@ class _Count:
         for rule in self._policy.rules:
             if rule.id in fired or not rule.applies_to(record.direction):
                 continue
-            if unseen := self._beyond[rule.id] - record.scores.keys():
+            if unseen := self._beyond[rule.id].difference(record.scores):
                 self._rules[rule.id].unseen[unseen] += 1
                 silent = rule.shadow or self._policy.mode is Mode.SHADOW
                 if not silent and rule.action.strength > outcome.action.strength:
