@@ -38,7 +38,7 @@ def evaluate(
     """
     # Imported here: the other commands start without it.
     from guard.policy.eval import evaluate_policy
-    from guard.policy.labelled import read_labelled
+    from guard.policy.labelled_file import read_labelled
     from guard.policy.load import load_policy, resolve_policy
     from guard.policy.suggest import did_you_mean
 

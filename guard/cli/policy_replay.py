@@ -12,7 +12,7 @@ from guard.cli.output import printable, say, shortened, write_line
 from guard.cli.policy_report import json_line, section
 
 if TYPE_CHECKING:
-    from guard.policy.replay import Replay
+    from guard.policy.replayed import Replay
 
 _SHOWN_HOURS = 48
 _ID_CELLS = 24

@@ -15,7 +15,7 @@ from guard.cli.policy_report import RECORDS, json_line, model_notes, rate, secti
 from guard.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
-    from guard.policy.fit import Goal
+    from guard.policy.goal import Goal
     from guard.policy.measures import Estimate, Measures
     from guard.policy.tuning import TunedPart, Tuning
 
@@ -70,7 +70,7 @@ def tune(
     """
     goal = _goal(max_fpr, min_recall, cost, holdout)
     # Imported here: the other commands start without it.
-    from guard.policy.labelled import read_labelled
+    from guard.policy.labelled_file import read_labelled
     from guard.policy.load import load_policy, resolve_policy
     from guard.policy.tune import Options
     from guard.policy.tune import tune as choose
@@ -103,7 +103,7 @@ def tune(
 
 
 def _goal(max_fpr: float | None, min_recall: float | None, cost: str | None, holdout: float) -> Goal:
-    from guard.policy.fit import Aim, Goal
+    from guard.policy.goal import Aim, Goal
 
     found: list[Violation] = []
     given = [

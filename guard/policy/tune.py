@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from guard.policy.decimals import between
 from guard.policy.eval import acts, decision_truth, direction_name, policy_notes, stops
-from guard.policy.fit import Aim, Evidence, Goal, fit
+from guard.policy.fit import Evidence, fit
+from guard.policy.goal import Aim, Goal
 from guard.policy.labelled import Bools, Floats, Labelled
 from guard.policy.ladder import Ladder, ladders, upper_rung
 from guard.policy.measures import Measures, measure
 from guard.policy.policy import Policy, Rule
+from guard.policy.split import held_out, parts_by_language
 from guard.policy.tuning import Change, DirectionTuning, RuleTuning, TunedPart, Tuning
 from guard.types import Direction
 
@@ -61,7 +63,7 @@ def tune(policy: Policy, records: Labelled, goal: Goal, options: Options | None 
     options = options or Options()
     held = held_out(records, options.holdout)
     parts = []
-    for language, members in _parts(records, options.by_language):
+    for language, members in parts_by_language(records, options.by_language):
         fitted, reported = members & ~held, members & (held if options.holdout else ~held)
         parts.append(_Fitting(policy, records, goal, options, fitted, reported).result(language))
     return Tuning(
@@ -73,33 +75,6 @@ def tune(policy: Policy, records: Labelled, goal: Goal, options: Options | None 
         parts=tuple(parts),
         notes=(*records.notes, *policy_notes(policy, records)),
     )
-
-
-def held_out(records: Labelled, share: float) -> Bools:
-    """Which records are kept to report on: of each direction and label the same share, chosen by their texts.
-
-    The same text is the same number in every file, so a second run, with more records, does not mix the parts.
-
-    Args:
-        records: Labelled records.
-        share: 0 up to 1.
-    """
-    kind = records.outputs * 3 + records.of_decision() + 1
-    out = np.zeros(len(records), bool)
-    for value in np.unique(kind):
-        members = np.flatnonzero(kind == value)
-        ranked = members[np.argsort(records.order[members], kind="stable")]
-        out[ranked[: round(share * len(ranked))]] = True
-    return out
-
-
-def _parts(records: Labelled, by_language: bool) -> Iterator[tuple[str | None, Bools]]:
-    if not by_language:
-        yield None, np.ones(len(records), bool)
-        return
-    languages = records.facet("language")
-    for code, value in sorted(enumerate(languages.values), key=lambda item: item[1]):
-        yield value, languages.codes == code
 
 
 @dataclass(slots=True)
@@ -192,7 +167,8 @@ class _Fitting:
     def _business(self, bases: Sequence[Rule]) -> Bools:
         """Fitted records that speak about the goal of these rules."""
         directions = np.any([self.records.travels(rule.direction) for rule in bases], axis=0)
-        return self.fitted & directions & (self._truth(bases) >= 0)
+        business: Bools = self.fitted & directions & (self._truth(bases) >= 0)
+        return business
 
     def _truth(self, bases: Sequence[Rule]) -> NDArray[np.int8]:
         if self.options.per_rule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guard.policy.fit import Goal
+from guard.policy.goal import Goal
 from guard.policy.measures import Measures
 from guard.types import Action
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guard.policy.eval import Evaluation, RuleMeasures, evaluate_policy
-from guard.policy.labelled import read_labelled
+from guard.policy.labelled_file import read_labelled
 from guard.policy.policy import Policy
 from guard.records import Record
 from guard.types import Direction

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.policy.fit import Aim, Evidence, Goal, fit
+from guard.policy.fit import Evidence, fit
+from guard.policy.goal import Aim, Goal
 
 _GOALS = [
     Goal(Aim.MAX_FPR, 0.0),

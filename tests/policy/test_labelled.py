@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from guard.errors import InvalidInput
-from guard.policy.labelled import UNSCORED, Labelled, read_labelled
+from guard.policy.labelled import UNSCORED, Labelled
+from guard.policy.labelled_file import read_labelled
 from guard.records import Record
 from guard.types import Detection, Direction, Span
 from tests.policy.build import file_of, record_of

@@ -28,7 +28,7 @@ def test_a_rung_keeps_its_share_of_what_the_ladder_stops() -> None:
     """Of ten stopped texts four were blocked; of fifty it are twenty."""
     scores = np.arange(100) / 100
     rung = upper_rung(scores, 0.9, 0.5, 0.96)
-    assert (np.sum(scores >= 0.96), np.sum(scores >= rung)) == (4, 20)
+    assert [int(np.sum(scores >= threshold)) for threshold in (0.96, rung)] == [4, 20]
 
 
 def test_a_rung_stays_where_the_lowest_does() -> None:

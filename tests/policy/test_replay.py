@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from guard.policy.evaluate import evaluate
 from guard.policy.policy import Policy
-from guard.policy.replay import Change, Hour, Replay, RuleCount, replay
+from guard.policy.replay import replay
+from guard.policy.replayed import Change, Hour, Replay, RuleCount
 from guard.records import Record
 from guard.types import Action, Detection, Direction, FiredRule, Span
 from tests.policy.build import policy_of, record_of

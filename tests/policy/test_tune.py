@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from guard.policy.fit import Aim, Goal
-from guard.policy.labelled import Labelled, read_labelled
+from guard.policy.goal import Aim, Goal
+from guard.policy.labelled import Labelled
+from guard.policy.labelled_file import read_labelled
 from guard.policy.policy import Policy
-from guard.policy.tune import Options, held_out, tune
+from guard.policy.split import held_out
+from guard.policy.tune import Options, tune
 from guard.policy.tuning import RuleTuning, Tuning
 from guard.records import Record
 from guard.types import Direction
@@ -98,12 +101,7 @@ def test_the_bound_is_the_whole_policys(tmp_path: Path) -> None:
 def test_every_direction_has_the_bound_of_its_own(tmp_path: Path) -> None:
     """A rule on both directions is bounded by the one in which it raises more false alarms."""
     prompts = _hand((0.9, 0, True), (0.6, 0, False), (0.55, 0, True))
-    outputs = [
-        record_of(f"o{index}", {"hate": score}, direction=Direction.OUTPUT, **truth)
-        for index, (score, truth) in enumerate(
-            [(0.8, {"label": "noncompliant", "categories": ("hate",)}), (0.2, {"label": "compliant"})]
-        )
-    ]
+    outputs = [replace(r, id=f"o{r.id}", direction=Direction.OUTPUT) for r in _hand((0.8, 0, True), (0.2, 0, False))]
     found = _tune(tmp_path, policy_of(_HATE), prompts + outputs, Goal(Aim.MAX_FPR, 0.0))
     assert 0.6 < _rules(found)["hate"].new <= 0.8
     assert [d.fitted.after.found for d in found.parts[0].directions] == [1, 1]
