@@ -12,7 +12,7 @@ from guard.policy.labelled import Bools, Labelled
 def held_out(records: Labelled, share: float) -> Bools:
     """Which records are kept to report on: of each direction and label the same share, chosen by their texts.
 
-    The same text is the same number in every file, so a second run, with more records, does not mix the parts.
+    A text has the same number in every file, so a second run, with more records, hardly mixes the parts.
 
     Args:
         records: Labelled records.
