@@ -16,6 +16,8 @@ _SWEEPS = 30
 _STEPS = 2000
 #: Counts are whole, a bound on their share need not be: 0.1 * 30 is 3, whatever floats say.
 _ROUNDING = 1e-9
+#: What sums of weighted records may be off by.
+_NOISE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -239,8 +241,8 @@ class Search:
         if goal.aim is Aim.COST:
             return np.zeros_like(cost), goal.fp * cost - goal.fn * -recall, cost
         if goal.aim is Aim.MAX_FPR:
-            return np.maximum(alarms - tally.allowed(goal).reshape(-1, *extra), 0.0).sum(axis=0), recall, cost
-        return np.maximum(tally.needed(goal).reshape(-1, *extra) - found, 0.0).sum(axis=0), cost, recall
+            return np.maximum(alarms - tally.allowed(goal).reshape(-1, *extra) - _NOISE, 0.0).sum(axis=0), recall, cost
+        return np.maximum(tally.needed(goal).reshape(-1, *extra) - found - _NOISE, 0.0).sum(axis=0), cost, recall
 
 
 def _first_least(keys: tuple[Floats, Floats, Floats]) -> int:
