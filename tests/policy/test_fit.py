@@ -65,7 +65,7 @@ def _small(draw: st.DrawFn) -> Evidence:
 
 
 @given(_small(), st.sampled_from(_GOALS))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_few_rules_are_tuned_as_well_as_can_be(evidence: Evidence, goal: Goal) -> None:
     """No combination of thresholds, each at any score or never, is better than the one that is found."""
     candidates = [sorted({*scores[np.isfinite(scores)].tolist(), _NEVER}) for scores in evidence.scores]

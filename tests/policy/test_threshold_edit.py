@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.errors import PolicyError
@@ -58,6 +58,7 @@ def test_rules_that_do_not_change_keep_their_characters() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
+@settings(deadline=None)
 def test_the_default_policy(values: list[float]) -> None:
     """Whatever the thresholds, only they differ, and they are read back as they were given."""
     text = (SHIPPED_DIR / "default.yaml").read_text(encoding="utf-8")

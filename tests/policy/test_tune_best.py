@@ -70,7 +70,7 @@ def _counts(policy: Policy, records: Labelled) -> tuple[list[tuple[int, int]], i
 
 
 @given(_records(), st.sampled_from([0.0, 0.2, 0.5]))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_no_thresholds_within_the_bound_find_more(records: Labelled, bound: float) -> None:
     """The bound holds in both directions where it can be met, and the most is found that can be."""
     found = tune(_POLICY, records, Goal(Aim.MAX_FPR, bound), Options(holdout=0.0, min_records=1))
@@ -104,7 +104,7 @@ def test_no_thresholds_within_the_bound_find_more(records: Labelled, bound: floa
 
 
 @given(_records(), st.sampled_from([Goal(Aim.MIN_RECALL, 0.8), Goal(Aim.COST, fp=1, fn=2)]), st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_thresholds_are_legal_and_rungs_in_order(records: Labelled, goal: Goal, per_rule: bool) -> None:
     """Whatever the goal, every threshold lies in 0..1 and a block stands no lower than the rewrite below it."""
     found = tune(_POLICY, records, goal, Options(holdout=0.0, min_records=1, per_rule=per_rule))
