@@ -10,17 +10,25 @@ from guard.cli.connect import connect
 from guard.cli.options import ModelOption
 from guard.cli.output import need_command, write_line
 from guard.cli.policy_diff import diff
+from guard.cli.policy_eval import evaluate
+from guard.cli.policy_replay import replay
+from guard.cli.policy_tune import tune
 
-policy = typer.Typer(help="Test and compare policies.", invoke_without_command=True, rich_markup_mode=None)
+policy = typer.Typer(
+    help="Test, measure, tune and compare policies.", invoke_without_command=True, rich_markup_mode=None
+)
 
 
 @policy.callback()
 def _group(context: typer.Context) -> None:
-    """Test and compare policies."""
+    """Test, measure, tune and compare policies."""
     need_command(context)
 
 
 policy.command()(diff)
+policy.command("eval")(evaluate)
+policy.command()(tune)
+policy.command()(replay)
 
 
 @policy.command("test")

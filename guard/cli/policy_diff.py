@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from guard.cli.options import Format, FormatOption
-from guard.cli.output import printable, say, shortened, show, table, write_line
+from guard.cli.output import printable, say, shortened, write_line
+from guard.cli.policy_report import RECORDS, json_line, section
 from guard.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
@@ -22,7 +19,6 @@ _SHOWN_SLICES = 20
 _ID_CELLS = 24
 _TEXT_CELLS = 200
 _LEAST_P = 0.001
-_RECORDS = "Records of `guard screen --input`, in JSON Lines"
 
 
 def diff(
@@ -31,9 +27,9 @@ def diff(
         str | None, typer.Argument(metavar="NEW", help="Another policy, which is to replace the first.")
     ] = None,
     records: Annotated[
-        Path | None, typer.Option("--records", metavar="FILE", help=f"{_RECORDS}: both policies decide them.")
+        Path | None, typer.Option("--records", metavar="FILE", help=f"{RECORDS}: both policies decide them.")
     ] = None,
-    old: Annotated[Path | None, typer.Option("--old", metavar="FILE", help=f"{_RECORDS}, of the old model.")] = None,
+    old: Annotated[Path | None, typer.Option("--old", metavar="FILE", help=f"{RECORDS}, of the old model.")] = None,
     new: Annotated[
         Path | None, typer.Option("--new", metavar="FILE", help="Records of the same texts, of the new model.")
     ] = None,
@@ -63,7 +59,7 @@ def diff(
     for note in notes:
         say(printable(note))
     if format_ is Format.JSON:
-        write_line(_json(found, notes))
+        write_line(json_line(found, notes))
     else:
         _show(found)
     if exit_code and found.flipped:
@@ -86,17 +82,6 @@ def _check(new_policy: str | None, records: Path | None, old: Path | None, new: 
         raise InvalidInput(found)
 
 
-def _json(found: Diff, notes: Sequence[str]) -> str:
-    """The comparison with the names of its types, on one line."""
-    document = {**asdict(found), "notes": notes}
-    line = dumps(document, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:  # an id or a tag with half a character, which only an escape can carry
-        return dumps(document)
-    return line
-
-
 def _show(found: Diff) -> None:
     total = found.total
     write_line(f"policy   {_change(found.old.policy, found.new.policy)}")
@@ -107,7 +92,7 @@ def _show(found: Diff) -> None:
     )
     if not found.flipped:
         return
-    _section(
+    section(
         ("flip", "records", "compliant", "noncompliant", "unlabelled"),
         (
             (f"{f.old} -> {f.new}", f.records, f.compliant, f.noncompliant, f.records - f.compliant - f.noncompliant)
@@ -116,16 +101,16 @@ def _show(found: Diff) -> None:
     )
     labels = (("compliant", found.compliant), ("noncompliant", found.noncompliant), ("all", total))
     if total.labelled:
-        _section(
+        section(
             ("label", "records", "stopped", "now", "gains", "losses", "p"),
             ((name, t.records, t.stopped_old, t.stopped_new, t.gains, t.losses, _p(t)) for name, t in labels),
         )
     moved = [rule for rule in found.rules if rule.stricter or rule.looser or rule.fired_old != rule.fired_new]
-    _section(
+    section(
         ("rule", "fired", "now", "stricter", "looser", "gains", "losses"),
         ((r.id, _count(r.fired_old), _count(r.fired_new), r.stricter, r.looser, r.gains, r.losses) for r in moved),
     )
-    _section(
+    section(
         ("slice", "records", "stopped", "now", "stricter", "looser", "gains", "losses", "p"),
         (
             (
@@ -145,7 +130,7 @@ def _show_examples(found: Diff) -> None:
     if not found.examples:
         return
     with_text = any(example.text is not None for example in found.examples)
-    _section(
+    section(
         ("flip", "effect", "id", "rule", "score", "now", "threshold", *["text"] * with_text),
         (
             (
@@ -163,18 +148,6 @@ def _show_examples(found: Diff) -> None:
         shrinks="text" if with_text else "id",
         left=("flip", "effect", "id", "rule", "text"),
     )
-
-
-def _section(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, shrinks: str = "", left: Sequence[str] = ()
-) -> None:
-    """A table below an empty line: numbers to the right, what stands on the left named or the first column."""
-    cells = [[Text(str(cell)) for cell in row] for row in rows]
-    if not cells:
-        return
-    write_line("")
-    right = [column for column in columns if column not in (left or columns[:1])]
-    show(table(columns, cells, shrinks=shrinks or columns[0], right=right))
 
 
 def _change(old: str, new: str) -> str:

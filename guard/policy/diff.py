@@ -15,13 +15,11 @@ from guard.policy.evaluate import Outcome, evaluate
 from guard.policy.mcnemar import mcnemar
 from guard.policy.pairs import Pair
 from guard.policy.policy import Policy
+from guard.policy.truth import KNOWN, Truth
 from guard.records import LABELS, Record
-from guard.types import CATEGORIES, PII_CATEGORIES, Action
+from guard.types import Action
 
-#: In ``about``: the label speaks about every category.
-_ALL = "all"
 _COMPLIANT, _NONCOMPLIANT = LABELS
-_KNOWN = frozenset((*CATEGORIES, *PII_CATEGORIES))
 
 
 def diff(old: Policy, new: Policy, pairs: Iterable[Pair], *, examples: int = 5) -> Diff:
@@ -104,7 +102,7 @@ class _Seen:
             return
         if mismatch := self.policy.mismatch(self.model):
             yield mismatch
-        unknown = sorted(self.categories - _KNOWN)
+        unknown = sorted(self.categories - KNOWN)
         if unknown:
             yield f"scores of {self.model} that no rule can name: {', '.join(unknown)}"
         blind = [rule.id for rule in self.policy.rules if not any(map(rule.matches, self.categories))]
@@ -212,7 +210,7 @@ class _Count:
 
 def _judges_all(record: Record) -> bool:
     """True if the label judges a whole decision: "no hate in it" does not make a text compliant."""
-    return record.label != _COMPLIANT or record.about is None or _ALL in record.about
+    return Truth(record.label, about=record.about).of_decision() is not None
 
 
 def _slices_of(record: Record) -> Iterator[tuple[str, str]]:

@@ -5,20 +5,17 @@ Files are read line by line, so that a million records take no more memory than 
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from guard.errors import InvalidInput, Violation
+from guard.errors import InvalidInput
+from guard.policy.record_file import RecordFile
 from guard.records import Record
 
-_SHOWN_LINES = 20
-_SHOWN_MODELS = 5
 _SHOWN_ID = 60
-_CURE_FILE = "give a file that `guard screen --input ... --output FILE` wrote"
+_CURE_MODELS = "write a file a model, and compare two of them with --old and --new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +54,19 @@ class Pairs:
         """
         if self._new is None:
             with self._old.open("rb") as lines:
-                for _, record in _Reader(self._old, lines, self.notes).records():
+                for _, record in self._file(self._old, lines).records():
                     yield Pair(record, record)
         else:
             with self._old.open("rb") as old, self._new.open("rb") as new:
-                yield from self._joined(old, _Reader(self._new, new, self.notes), self._new)
+                yield from self._joined(old, self._file(self._new, new), self._new)
 
-    def _joined(self, old: BinaryIO, new: _Reader, new_path: Path) -> Iterator[Pair]:
+    def _file(self, path: Path, lines: BinaryIO) -> RecordFile[Record]:
+        return RecordFile(path, lines, self.notes, Record.from_json, several_models=_CURE_MODELS)
+
+    def _joined(self, old: BinaryIO, new: RecordFile[Record], new_path: Path) -> Iterator[Pair]:
         if not old.seekable():
             raise InvalidInput.of("--old", "cannot be read twice", "give a file, not a pipe")
-        first = _Reader(self._old, old, self.notes)
+        first = self._file(self._old, old)
         places = {record.id: offset for offset, record in first.records()}
         joined, alone, changed = 0, _Left(), _Left()
         for _, record in new.records():
@@ -106,84 +106,3 @@ class _Left:
     def add(self, record_id: str) -> None:
         self.example = self.example or record_id
         self.count += 1
-
-
-class _Reader:
-    """Reads a file of records and checks what holds for the file as a whole.
-
-    Attributes:
-        model: The one model of its records; known at the end.
-    """
-
-    def __init__(self, path: Path, lines: BinaryIO, notes: list[str]) -> None:
-        self.model = ""
-        self._path = path
-        self._lines = lines
-        self._notes = notes
-        self._broken = 0
-        self._violations: list[Violation] = []
-
-    def records(self) -> Iterator[tuple[int, Record]]:
-        """Offset and record of every sound line.
-
-        Raises:
-            InvalidInput: At the end, with what is wrong in the whole file.
-        """
-        ids: set[str] = set()
-        models: Counter[str] = Counter()
-        offset = 0
-        for number, line in enumerate(self._lines, start=1):
-            start, offset = offset, offset + len(line)
-            if line.isspace():
-                continue
-            try:
-                record = _parse(line)
-                if record.id in ids:
-                    raise InvalidInput.of("id", f"duplicate {record.id[:_SHOWN_ID]!r}", "keep one record an id")
-            except InvalidInput as error:
-                self._complain(number, line, error)
-                continue
-            ids.add(record.id)
-            models[record.model] += 1
-            yield start, record
-        self._check(models)
-        (self.model,) = models
-
-    def _complain(self, number: int, line: bytes, error: InvalidInput) -> None:
-        if not line.endswith(b"\n") and not _is_json(line):
-            self._notes.append(f"left out: the last line of {self._path}, which is cut off")
-            return
-        self._broken += 1
-        if self._broken <= _SHOWN_LINES:
-            where = f"{self._path}:{number}"
-            self._violations += [Violation(f"{where}: {v.field}", v.reason, v.cure) for v in error.violations]
-
-    def _check(self, models: Counter[str]) -> None:
-        found = list(self._violations)
-        if self._broken > _SHOWN_LINES:
-            reason = f"{self._broken - _SHOWN_LINES} more broken lines"
-            found.append(Violation(str(self._path), reason, "mend or remove them"))
-        if not models and not found:
-            found.append(Violation(str(self._path), "no record in it", _CURE_FILE))
-        if len(models) > 1:
-            named = ", ".join(f"{model} ({count})" for model, count in models.most_common(_SHOWN_MODELS))
-            reason = f"records of {len(models)} models: {named}{', ...' * (len(models) > _SHOWN_MODELS)}"
-            cure = "write a file a model, and compare two of them with --old and --new"
-            found.append(Violation(f"{self._path}: model", reason, cure))
-        if found:
-            raise InvalidInput(found)
-
-
-def _parse(line: bytes) -> Record:
-    try:
-        return Record.from_json(line.decode())
-    except UnicodeDecodeError:
-        raise InvalidInput.of("record", "invalid UTF-8", "save the file as UTF-8") from None
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from guard.policy.load import parse_policy
@@ -49,3 +50,9 @@ def record_of(record_id: str, scores: Mapping[str, float], **fields: Any) -> Rec
         model="m@0123456789ab",
     )
     return replace(plain, **fields)
+
+
+def file_of(path: Path, *lines: Record | str) -> Path:
+    """Write records, or lines as they are, to a file of records."""
+    path.write_bytes("".join(f"{line.to_json()}\n" if isinstance(line, Record) else line for line in lines).encode())
+    return path
