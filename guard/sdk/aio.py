@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,13 +13,16 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
+from guard.sdk.deltas import AsyncDeltas, check_deltas, read_async_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.stream import AsyncGuardStream, OnBlock, opening_content, undecided
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     GET_INFO,
     SCREEN,
     SCREEN_BATCH,
+    SCREEN_STREAM,
     batch_request,
     batch_results,
     channel_options,
@@ -94,6 +99,27 @@ class AsyncGuardClient:
             results = batch_results(await self._call(method, batch_request(sound), timeout))
         return merge_results(contents, results)
 
+    def screen_stream(
+        self,
+        deltas: AsyncDeltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+        timeout: float | None = None,
+    ) -> AsyncGuardStream:
+        """Screen a text while it is written; arguments and errors as in :meth:`guard.GuardClient.screen_stream`.
+
+        ``deltas`` may be an asynchronous iterator. An ordinary one is taken, too, but blocks the loop while it waits.
+        """
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return AsyncGuardStream(self._stream(wire.opening_to_proto(content), deltas, timeout), on_block)
+
     async def info(self, *, timeout: float | None = None) -> Info:
         """What the server has loaded: versions, model, policies, limits."""
         method = self._open().unary_unary(GET_INFO, pb.GetInfoRequest.SerializeToString, pb.GetInfoResponse.FromString)
@@ -121,6 +147,34 @@ class AsyncGuardClient:
             self._channel = grpc.aio.insecure_channel(self._address, options=self._options)
         return self._channel
 
+    async def _stream(
+        self, opening: pb.StreamOpen, deltas: AsyncDeltas, timeout: float | None
+    ) -> AsyncGenerator[str | Decision, None]:
+        method = self._open().stream_stream(
+            SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
+        )
+        call = method(timeout=timeout)
+        sending = asyncio.ensure_future(_send(call, opening, deltas))
+        # A failure of the deltas ends the call; it must not look like the end of the text.
+        sending.add_done_callback(lambda task: call.cancel() if _failure(task) else None)
+        try:
+            async for response in call:
+                if response.WhichOneof("event") == "decision":
+                    yield wire.decision_from_proto(response.decision)
+                    return
+                yield response.released.text
+            raise undecided()
+        except (grpc.RpcError, asyncio.CancelledError) as error:
+            if failure := _failure(sending):
+                raise failure from None
+            if isinstance(error, grpc.RpcError):
+                raise typed_error(error, self._address, timeout) from None
+            raise
+        finally:
+            call.cancel()
+            sending.cancel()
+            await asyncio.wait({sending})
+
     async def _call(
         self,
         method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Response],
@@ -132,3 +186,35 @@ class AsyncGuardClient:
             return await method(request, timeout=seconds)
         except grpc.RpcError as error:
             raise typed_error(error, self._address, seconds) from None
+
+
+async def _send(
+    call: grpc.aio.StreamStreamCall[pb.ScreenStreamRequest, pb.ScreenStreamResponse],
+    opening: pb.StreamOpen,
+    deltas: AsyncDeltas,
+) -> None:
+    """Send a stream; a call that is over ends it, and says why where its answer is read."""
+    async with aclosing(read_async_deltas(deltas)) as texts:
+        if not await _written(call, pb.ScreenStreamRequest(open=opening)):
+            return
+        async for text in texts:
+            if not await _written(call, pb.ScreenStreamRequest(delta=pb.StreamDelta(text=text))):
+                return
+    if await _written(call, pb.ScreenStreamRequest(close=pb.StreamClose())):
+        await call.done_writing()
+
+
+async def _written(
+    call: grpc.aio.StreamStreamCall[pb.ScreenStreamRequest, pb.ScreenStreamResponse], request: pb.ScreenStreamRequest
+) -> bool:
+    """Send one message; False if the call is over."""
+    try:
+        await call.write(request)
+    except (grpc.RpcError, asyncio.InvalidStateError):
+        return False
+    return True
+
+
+def _failure(sending: asyncio.Future[None]) -> BaseException | None:
+    """What the deltas raised, if they did."""
+    return sending.exception() if sending.done() and not sending.cancelled() else None
