@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -13,9 +12,10 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
-from guard.sdk.deltas import AsyncDeltas, check_deltas, read_async_deltas
+from guard.sdk.deltas import AsyncDeltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
-from guard.sdk.stream import AsyncGuardStream, OnBlock, opening_content, undecided
+from guard.sdk.stream import AsyncGuardStream, Event, OnBlock, opening_content
+from guard.sdk.stream_calls import async_stream_events
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -149,31 +149,13 @@ class AsyncGuardClient:
 
     async def _stream(
         self, opening: pb.StreamOpen, deltas: AsyncDeltas, timeout: float | None
-    ) -> AsyncGenerator[str | Decision, None]:
+    ) -> AsyncGenerator[Event, None]:
         method = self._open().stream_stream(
             SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
         )
-        call = method(timeout=timeout)
-        sending = asyncio.ensure_future(_send(call, opening, deltas))
-        # A failure of the deltas ends the call; it must not look like the end of the text.
-        sending.add_done_callback(lambda task: call.cancel() if _failure(task) else None)
-        try:
-            async for response in call:
-                if response.WhichOneof("event") == "decision":
-                    yield wire.decision_from_proto(response.decision)
-                    return
-                yield response.released.text
-            raise undecided()
-        except (grpc.RpcError, asyncio.CancelledError) as error:
-            if failure := _failure(sending):
-                raise failure from None
-            if isinstance(error, grpc.RpcError):
-                raise typed_error(error, self._address, timeout) from None
-            raise
-        finally:
-            call.cancel()
-            sending.cancel()
-            await asyncio.wait({sending})
+        async with aclosing(async_stream_events(method, opening, deltas, timeout, self._address)) as events:
+            async for event in events:
+                yield event
 
     async def _call(
         self,
@@ -186,35 +168,3 @@ class AsyncGuardClient:
             return await method(request, timeout=seconds)
         except grpc.RpcError as error:
             raise typed_error(error, self._address, seconds) from None
-
-
-async def _send(
-    call: grpc.aio.StreamStreamCall[pb.ScreenStreamRequest, pb.ScreenStreamResponse],
-    opening: pb.StreamOpen,
-    deltas: AsyncDeltas,
-) -> None:
-    """Send a stream; a call that is over ends it, and says why where its answer is read."""
-    async with aclosing(read_async_deltas(deltas)) as texts:
-        if not await _written(call, pb.ScreenStreamRequest(open=opening)):
-            return
-        async for text in texts:
-            if not await _written(call, pb.ScreenStreamRequest(delta=pb.StreamDelta(text=text))):
-                return
-    if await _written(call, pb.ScreenStreamRequest(close=pb.StreamClose())):
-        await call.done_writing()
-
-
-async def _written(
-    call: grpc.aio.StreamStreamCall[pb.ScreenStreamRequest, pb.ScreenStreamResponse], request: pb.ScreenStreamRequest
-) -> bool:
-    """Send one message; False if the call is over."""
-    try:
-        await call.write(request)
-    except (grpc.RpcError, asyncio.InvalidStateError):
-        return False
-    return True
-
-
-def _failure(sending: asyncio.Future[None]) -> BaseException | None:
-    """What the deltas raised, if they did."""
-    return sending.exception() if sending.done() and not sending.cancelled() else None

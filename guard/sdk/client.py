@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,9 +11,10 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
-from guard.sdk.deltas import Deltas, check_deltas, read_deltas
+from guard.sdk.deltas import Deltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
-from guard.sdk.stream import GuardStream, OnBlock, opening_content, undecided
+from guard.sdk.stream import Event, GuardStream, OnBlock, opening_content
+from guard.sdk.stream_calls import stream_events
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -203,32 +204,10 @@ class GuardClient:
     ) -> None:
         self.close()
 
-    def _stream(
-        self, opening: pb.StreamOpen, deltas: Deltas, timeout: float | None
-    ) -> Generator[str | Decision, None, None]:
+    def _stream(self, opening: pb.StreamOpen, deltas: Deltas, timeout: float | None) -> Generator[Event, None, None]:
         if self._closed:
             raise closed_error()
-        sender = _Sender(opening, deltas)
-        call = self._screen_stream(sender.requests(), timeout=timeout)
-        sender.abort = call.cancel
-        if sender.failure is not None:
-            call.cancel()  # it was faster than the line above
-        try:
-            for response in call:
-                if response.WhichOneof("event") == "decision":
-                    if sender.failure is not None and not response.decision.message:
-                        raise sender.failure
-                    yield wire.decision_from_proto(response.decision)
-                    return
-                yield response.released.text
-            raise undecided()
-        except grpc.RpcError as error:
-            if sender.failure is not None:
-                raise sender.failure from None
-            raise typed_error(error, self._address, timeout) from None
-        finally:
-            sender.stopped = True
-            call.cancel()
+        yield from stream_events(self._screen_stream, opening, deltas, timeout, self._address)
 
     def _call(
         self,
@@ -243,36 +222,3 @@ class GuardClient:
             return method(request, timeout=seconds)
         except grpc.RpcError as error:
             raise typed_error(error, self._address, seconds) from None
-
-
-class _Sender:
-    """What one stream sends. Its requests are taken by gRPC in a thread of its own.
-
-    Attributes:
-        failure: What the deltas raised.
-        stopped: Set when nothing more is to be sent.
-        abort: Ends the call; a failure must not look like the end of the text.
-    """
-
-    def __init__(self, opening: pb.StreamOpen, deltas: Deltas) -> None:
-        self.failure: Exception | None = None
-        self.stopped = False
-        self.abort: Callable[[], object] = lambda: None
-        self._opening = opening
-        self._deltas = deltas
-
-    def requests(self) -> Iterator[pb.ScreenStreamRequest]:
-        yield pb.ScreenStreamRequest(open=self._opening)
-        texts = read_deltas(self._deltas)
-        try:
-            for text in texts:
-                if self.stopped:
-                    return
-                yield pb.ScreenStreamRequest(delta=pb.StreamDelta(text=text))
-        except Exception as error:  # the caller's own code: it belongs to whoever iterates over the pieces
-            self.failure = error
-            self.abort()
-            return
-        finally:
-            texts.close()
-        yield pb.ScreenStreamRequest(close=pb.StreamClose())

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
 import grpc
@@ -94,7 +94,7 @@ class GuardServicer:
         results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
         return pb.ScreenBatchResponse(results=map(_result, results))
 
-    def screen_stream(self, events: AsyncIterator[bytes]) -> AsyncIterator[pb.ScreenStreamResponse]:
+    def screen_stream(self, events: AsyncIterator[bytes]) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
         """Screen a stream while it is written; what comes back was screened, and the last message is the decision.
 
         Raises:
@@ -143,15 +143,17 @@ class GuardServicer:
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialize)
 
     def _stream_rpc(
-        self, name: str, method: Callable[[AsyncIterator[bytes]], AsyncIterator[Message]]
+        self, name: str, method: Callable[[AsyncIterator[bytes]], AsyncGenerator[Message, None]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(
             events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
         ) -> AsyncIterator[Message]:
             with self._counted():
                 try:
-                    async for message in method(events):
-                        yield message
+                    # Closed at once, also where the caller left: a stream holds a read that is under way.
+                    async with aclosing(method(events)) as messages:
+                        async for message in messages:
+                            yield message
                     return
                 except Exception as error:  # as above
                     failure = _failure(name, error)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
 
 from guard import wire
@@ -23,6 +24,9 @@ _T = TypeVar("_T")
 
 # A delta of more characters is counted in the pool: it takes milliseconds.
 _LARGE = 2048
+
+# Seconds that a caller has to notice a decision that came before it had said all.
+_LINGER = 2.0
 
 
 class StreamCall:
@@ -44,10 +48,11 @@ class StreamCall:
         self._events = events
         self._check_size = check_size
         self._coming: asyncio.Future[bytes | None] | None = None
+        self._said_all = False
         self._max_hold = 0.0
         self._asked = 0
 
-    async def answer(self) -> AsyncIterator[pb.ScreenStreamResponse]:
+    async def answer(self) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
         """Every message for the caller; the last one is the decision.
 
         Raises:
@@ -62,6 +67,8 @@ class StreamCall:
                     if text:
                         yield pb.ScreenStreamResponse(released=pb.StreamReleased(text=text))
             yield pb.ScreenStreamResponse(decision=wire.decision_to_proto(screening.decision))
+            if not self._said_all:
+                await self._linger()
         finally:
             # A caller that left: nothing of its stream is read or screened any more.
             if self._coming is not None:
@@ -90,12 +97,14 @@ class StreamCall:
             return
         raw, self._coming = self._coming.result(), None
         if raw is None:
+            self._said_all = True
             screening.close()
             return
         self._check_size("delta", raw)
         event = decode_event(raw)
         match event.WhichOneof("event"):
             case "close":
+                self._said_all = True
                 screening.close()
             case "delta" if len(event.delta.text) > _LARGE:
                 await self._in_pool(lambda: screening.push(event.delta.text))
@@ -103,6 +112,17 @@ class StreamCall:
                 screening.push(event.delta.text)
             case _:
                 raise InvalidInput.of("open", "sent twice", "open another stream")
+
+    async def _linger(self) -> None:
+        """Take what a caller sends that does not know the decision yet.
+
+        A caller whose message meets a call that has ended may be told of that before it reads what it was sent last:
+        grpc.aio then loses the decision.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                while self._coming is None or await self._coming is not None:
+                    self._coming = asyncio.ensure_future(self._next())
 
     async def _next(self) -> bytes | None:
         return await anext(self._events, None)

@@ -316,3 +316,25 @@ def test_fakes_stream_like_the_real_ones() -> None:
         assert stream.decision.allowed
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("policy", ["", "nosuch"])
+def test_an_answer_that_crosses_a_delta_is_not_lost(served: Sidecar, policy: str) -> None:
+    """A block, or a refusal, arrives as what it is although deltas are being sent at that moment."""
+
+    async def deltas() -> AsyncIterator[str]:
+        for _ in range(300):
+            yield "bomb hello "
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        async with AsyncGuardClient(served.address) as client:
+            for _ in range(30):
+                stream = client.screen_stream(deltas(), policy=policy)
+                if policy:
+                    with pytest.raises(InvalidInput, match="policy"):
+                        await anext(stream)
+                else:
+                    assert [piece async for piece in stream] == ["Not here."]
+
+    asyncio.run(scenario())

@@ -106,7 +106,7 @@ def test_a_block_is_one_final_event(stub: Any) -> None:
         (
             [
                 pb.ScreenStreamRequest(
-                    open=pb.StreamOpen(direction=pb.DIRECTION_PROMPT, context=[pb.Turn(text="x")], origin=9)
+                    open=pb.StreamOpen(direction=pb.DIRECTION_PROMPT, context=[pb.Turn(text="x")], origin=9)  # type: ignore[arg-type]
                 )
             ],
             ["origin", "context[0].role"],
