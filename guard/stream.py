@@ -17,6 +17,9 @@ from guard.language import OTHER
 from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
 from guard.window import Slice, Window
 
+# Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
+_MOST_HELD = 1 << 16
+
 
 class Screening:
     """One stream. Not thread-safe, but each call may come from another thread; lives as long as the stream.
@@ -36,7 +39,8 @@ class Screening:
         self._opening = opening
         self._found = _Found()
         self._closed = False
-        self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=engine.max_characters)
+        most = min(engine.max_characters, _MOST_HELD)
+        self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
 
     @property
     def due(self) -> bool:
@@ -52,8 +56,8 @@ class Screening:
         """Take the next text; nothing after :meth:`close`.
 
         Raises:
-            InvalidInput: A lone surrogate, a delta after the close, or more characters than one text may have with
-                hardly a word in them; the field is ``delta``.
+            InvalidInput: A lone surrogate, a delta after the close, or 65 536 characters with hardly a word in them;
+                the field is ``delta``.
         """
         if self._closed:
             raise InvalidInput.of("delta", "sent after the close", "open another stream")

@@ -35,8 +35,9 @@ _EDGE = re.compile(f"[{_EDGE_CLASS}]")
 _HAN = re.compile(f"[{_HAN_CLASS}]")
 _HAN_RUN = re.compile(f"[{_HAN_CLASS}]+")
 
-# Text without an edge is counted in pieces of this many characters: a "word" may go on for ever.
-_LONGEST = 64
+# A "word" may go on for ever. To the model it is one unknown token from 101 characters on, however long it becomes;
+# here it is one for each so many characters, or it would be held as long as it goes on.
+_LONGEST = 128
 _ENDLESS = re.compile(f"[^{_EDGE_CLASS}{_HAN_CLASS}]{{{_LONGEST + 1},}}")
 
 # Chinese words are matched longest first; this many characters behind a word nothing can change it any more.

@@ -38,9 +38,15 @@ def cut(text: str, borders: Sequence[int]) -> list[str]:
 #: Borders for :func:`cut`.
 BORDERS = st.lists(st.integers(0, 10_000), max_size=40)
 
+_ENDLESS = re.compile(r"[^\s!-/:-@\[-`{-~\u4e00-\u9fff]{129,}")
 _TOKEN = re.compile(r"[A-Za-z]+|[0-9]{1,3}|北京|天安门|[\u4e00-\u9fff]|[^\w\s]|\w")
 
 
 def plain_tokens(text: str) -> list[Span]:
     """A tokenizer without a model: words, groups of digits, characters; marks and spaces are none."""
     return [Span(*match.span()) for match in _TOKEN.finditer(text) if not "\u0300" <= match[0] <= "\u036f"]
+
+
+def cut_words(text: str) -> int:
+    """How many tokens a window may count beyond the tokenizer's, because it counts endless words in pieces."""
+    return sum(len(run) // 128 for run in _ENDLESS.findall(text))
