@@ -12,12 +12,11 @@ whole.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from guard.borders import LONGEST, MOST_MARKS, in_word, is_chinese, last_border, pieces, torn
 from guard.errors import InvalidInput
 from guard.policy.policy import Streaming
 from guard.types import Span
@@ -25,34 +24,12 @@ from guard.types import Span
 #: Gives the model tokens of a text, each as the code points that it covers.
 Tokenise = Callable[[str], Sequence[Span]]
 
-# What the tokenizer separates from its neighbours whatever these are, and what it cuts into words of their own.
-_EDGE_CLASS = (
-    "\t\n\r -/:-@\\[-`{-~\u00a0\u1680\u2000-\u200a\u2010-\u2029\u202f-\u205f\u3000-\u3029\u3030-\u303f"
-    "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
-)
-_HAN_CLASS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_EDGE = re.compile(f"[{_EDGE_CLASS}]")
-_HAN = re.compile(f"[{_HAN_CLASS}]")
-_HAN_RUN = re.compile(f"[{_HAN_CLASS}]+")
-
-# A "word" may go on for ever. To the model it is one unknown token from 101 characters on, however long it becomes;
-# here it is one for each so many characters, or it would be held as long as it goes on.
-_LONGEST = 128
-_ENDLESS = re.compile(f"[^{_EDGE_CLASS}{_HAN_CLASS}]{{{_LONGEST + 1},}}")
-
 # Chinese words are matched longest first; this many characters behind a word nothing can change it any more.
 _SETTLED = 8
 _HAN_PENDING = 12
 
-# How far a border moves back to leave a word or a character whole.
+# How far a slice's beginning moves back to leave a word whole.
 _MOST_PIECES = 8
-_MOST_MARKS = 32
-
-_ZWJ = "\u200d"
-_REGIONAL = range(0x1F1E6, 0x1F200)
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
-_TAGS = range(0xE0020, 0xE0080)
-_VOWELS_AND_FINALS = range(0x1160, 0x1200)
 
 # Below this many characters nothing is gained by giving memory back.
 _KEEP = 4096
@@ -140,14 +117,14 @@ class Window:
             InvalidInput: Too many characters with too few tokens in them; the field is ``delta``.
         """
         self._tail += delta
-        at = _last_border(self._tail)
+        at = last_border(self._tail)
         if at:
             self._count(at)
-        if len(self._tail) > _HAN_PENDING and _HAN_RUN.fullmatch(self._tail):
+        if len(self._tail) > _HAN_PENDING and is_chinese(self._tail):
             self._count_settled()
-        elif len(self._tail) > _LONGEST:
+        elif len(self._tail) > LONGEST:
             # No border in it: what is complete of the pieces that it will be counted in.
-            self._count(sum(map(len, _pieces(self._tail)[:-1])))
+            self._count(sum(map(len, pieces(self._tail)[:-1])))
         if self.held > self._max_characters and not self.due:
             raise self._too_long()
 
@@ -212,16 +189,16 @@ class Window:
         if index <= self._index(self._released):
             return self._released
         cut = self._starts[self._word_start(index)]
-        near = max(self._origin, cut - _MOST_MARKS)
+        near = max(self._origin, cut - MOST_MARKS)
         text = self._between(near, min(cut + 1, self._known))
-        while cut > near and _torn(text, cut - near):
+        while cut > near and torn(text, cut - near):
             cut -= 1
         return max(cut, self._released)
 
     def _count(self, length: int) -> None:
         """Count the first characters of the tail, whose tokens no longer change."""
         text, self._tail = self._tail[:length], self._tail[length:]
-        for piece in _pieces(text):
+        for piece in pieces(text):
             self._add(piece, self._tokenise(piece))
 
     def _count_settled(self) -> None:
@@ -238,8 +215,7 @@ class Window:
         for span in spans:
             self._starts.append(self._known + span.start)
             self._ends.append(self._known + span.end)
-            touches = span.start == last
-            self._continues.append(touches and not _border(text, last) and not _HAN.match(text[last]))
+            self._continues.append(span.start == last and in_word(text, last))
             last = span.end
         self._parts.append(text)
         self._known += len(text)
@@ -276,58 +252,3 @@ class Window:
     def _too_long(self) -> InvalidInput:
         reason = f"over {self._max_characters} characters are held, and too few words are in them to screen"
         return InvalidInput.of("delta", reason, "send text and not padding")
-
-
-def _last_border(text: str) -> int:
-    """The last place where text may be counted up to; 0 if there is none. What follows it must be known."""
-    for at in range(len(text) - 1, 0, -1):
-        if _border(text, at) and not _torn(text, at):
-            return at
-    return 0
-
-
-def _border(text: str, at: int) -> bool:
-    """True if the tokens on both sides do not depend on each other."""
-    before, after = text[at - 1], text[at]
-    if _EDGE.match(before) or _EDGE.match(after):
-        return True
-    return bool(_HAN.match(before)) != bool(_HAN.match(after))
-
-
-def _pieces(text: str) -> list[str]:
-    """The text in pieces that are counted each by itself: whole, but for what goes on without an edge."""
-    cuts = [0]
-    for match in _ENDLESS.finditer(text):
-        at = match.start()
-        while match.end() - at > _LONGEST:
-            after = at + _LONGEST
-            whole = next((i for i in range(after, after - _MOST_MARKS, -1) if not _torn(text, i)), after)
-            cuts.append(whole)
-            at = whole
-    return [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
-
-
-def _torn(text: str, at: int) -> bool:
-    """True if a border here would go through what a reader sees as one character."""
-    before, after = text[at - 1], text[at : at + 1]
-    if not after or after < "\u0300" or _EDGE.match(after):
-        return before == "\r" and after == "\n"
-    code = ord(after)
-    if code in _REGIONAL and ord(before) in _REGIONAL:
-        return _flags_before(text, at) % 2 == 1
-    return (
-        before == _ZWJ
-        or after == _ZWJ
-        or code in _SKIN_TONES
-        or code in _TAGS
-        or code in _VOWELS_AND_FINALS
-        or unicodedata.category(after).startswith("M")
-    )
-
-
-def _flags_before(text: str, at: int) -> int:
-    """Regional indicators in a row before a place; two of them are a flag."""
-    count = 0
-    while count < at and count < 2 * _MOST_MARKS and ord(text[at - 1 - count]) in _REGIONAL:
-        count += 1
-    return count
