@@ -42,6 +42,8 @@ _BEGIN, _END = "<!-- streams: begin -->", "<!-- streams: end -->"
 # What a violation is made of: sentences to choose from, or a function that invents one.
 Source: TypeAlias = Callable[[random.Random], str] | Sequence[str] | None
 
+_NOTHING = "nothing"
+
 # Deltas a second that a model writes.
 _PACE = 50.0
 
@@ -204,7 +206,7 @@ def kinds(chinese: bool) -> dict[str, tuple[str, Source]]:
         "personal data, blocked": ("block", personal),
         "a harmful sentence": ("mask", harmful),
         "four harmful sentences": ("mask", passage(harmful, chinese)),
-        "nothing": ("mask", None),
+        _NOTHING: ("mask", None),
     }
 
 
@@ -236,16 +238,17 @@ def table(lines: Sequence[Line]) -> str:
         "slices",
         "cost",
     )
-    rows = [
-        (
-            one.kind, str(one.lookahead), str(one.streams), f"{one.whole:.0%}", f"{one.on_time:.0%}", f"{one.late:.0%}",
-            f"{one.missed:.0%}", str(one.leaked), f"{one.first_median:.2f} / {one.first_95:.2f}", f"{one.slices:.1f}",
-            f"{one.cost:.1f}",
-        )
-        for one in lines
-    ]  # fmt: skip
+    rows = [tuple(_cells(one)) for one in lines]
     rule = ("---", *("---:" for _ in head[1:]))
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def _cells(one: Line) -> Iterator[str]:
+    yield from (one.kind, str(one.lookahead), str(one.streams), f"{one.whole:.0%}", f"{one.on_time:.0%}")
+    # Where nothing was planted there is nothing to miss: acted on are false alarms.
+    planted = one.kind != _NOTHING
+    yield from (f"{one.late:.0%}", f"{one.missed:.0%}", str(one.leaked)) if planted else ("-", "-", "-")
+    yield from (f"{one.first_median:.2f} / {one.first_95:.2f}", f"{one.slices:.1f}", f"{one.cost:.1f}")
 
 
 def measure(count: int, lookaheads: Sequence[int]) -> list[Line]:
