@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench bench-streams hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -59,6 +59,9 @@ readme: $(DEV_INSTALLED) ## write the outputs that README.md shows
 
 bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int8 (some minutes, on an idle machine)
 	@$(DEV)/bin/python -m training.speed --output runs/bench/speed.json
+
+bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (some minutes, on an idle machine)
+	@$(DEV)/bin/python -m bench.streams --output runs/bench/streams.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

@@ -44,15 +44,19 @@ if TYPE_CHECKING:
     from guard.sdk.fake import AsyncFakeGuard, FakeGuard
     from guard.sdk.local import Guard
     from guard.sdk.protocols import AnyAsyncGuard, AnyGuard
+    from guard.sdk.stream import AsyncGuardStream, Blocked, GuardStream
 
 _LAZY = {
     "AnyAsyncGuard": "guard.sdk.protocols",
     "AnyGuard": "guard.sdk.protocols",
     "AsyncFakeGuard": "guard.sdk.fake",
     "AsyncGuardClient": "guard.sdk.aio",
+    "AsyncGuardStream": "guard.sdk.stream",
+    "Blocked": "guard.sdk.stream",
     "FakeGuard": "guard.sdk.fake",
     "Guard": "guard.sdk.local",
     "GuardClient": "guard.sdk.client",
+    "GuardStream": "guard.sdk.stream",
     "make_content": "guard.content",
 }
 
@@ -63,6 +67,8 @@ __all__ = [
     "ArtifactError",
     "AsyncFakeGuard",
     "AsyncGuardClient",
+    "AsyncGuardStream",
+    "Blocked",
     "Content",
     "DeadlineExceeded",
     "Decision",
@@ -73,6 +79,7 @@ __all__ = [
     "Guard",
     "GuardClient",
     "GuardError",
+    "GuardStream",
     "Info",
     "InternalError",
     "InvalidInput",

@@ -98,6 +98,69 @@ class Engine:
         decided = iter(self._decide([subject for subject in checked if isinstance(subject, _Subject)]))
         return [next(decided) if isinstance(subject, _Subject) else subject for subject in checked]
 
+    def open(self, content: Content) -> Opening:
+        """Check what a stream begins with.
+
+        Args:
+            content: Everything but the text, which is of no account here.
+
+        Raises:
+            InvalidInput: Every broken field is named; ``policy`` also if its window is larger than a text may be.
+        """
+        found = [violation for violation in violations(content) if violation.field != "text"]
+        try:
+            policy = self._policies.get(content.policy)
+        except InvalidInput as error:
+            raise InvalidInput((*found, *error.violations)) from None
+        sizes, limit = policy.streaming, self._classifier.artifact.limits.max_text
+        if sizes.context + sizes.lookahead + sizes.step > limit:
+            reason = f"the slices of {policy.name} have more tokens than the limit of {limit}"
+            found.append(Violation("policy", reason, "lower the policy's streaming sizes, or raise max_tokens"))
+        if found:
+            raise InvalidInput(found)
+        return Opening(content, policy, tuple(map(self._shortened, self._readable(content.context))))
+
+    def screen_slice(self, opening: Opening, text: str, part: Span) -> Decision:
+        """Decide about a slice of a stream; the one screening path, for text that is not looked at as a whole.
+
+        Args:
+            opening: What the stream began with.
+            text: The slice; not blank.
+            part: What of it is to be decided, in code points of ``text``. The classifier reads all of it; a place that
+                a recognizer finds counts if it touches the part.
+
+        Raises:
+            InvalidInput: The slice is over the limit on a text's tokens.
+        """
+        began = time.perf_counter_ns()
+        content = replace(opening.content, text=text)
+        subject = _Subject(content, opening.policy, part=part)
+        try:
+            normalized = normalize(text)
+            language = language_of(normalized.text)
+            subject = _Subject(content, opening.policy, normalized, opening.context, language, _since(began), part=part)
+        except Exception as error:  # a defect of normalisation: on_error decides
+            _log_failure(error)
+        (result,) = self._decide([subject])
+        if isinstance(result, InvalidInput):
+            raise result
+        return result
+
+    def tokenise(self, text: str) -> tuple[Span, ...]:
+        """The model tokens of a text, each as the code points of the ORIGINAL that it covers."""
+        normalized = normalize(text)
+        return tuple(normalized.original_span(*place) for place in self._classifier.token_offsets(normalized.text))
+
+    @property
+    def max_characters(self) -> int:
+        """Code points of the longest text that is screened at once."""
+        return self._classifier.artifact.limits.max_text * _CHARACTERS_PER_TOKEN
+
+    def _shortened(self, turn: Turn) -> Turn:
+        """A turn without a middle that the model cannot read: it is read again with every slice of a stream."""
+        reach = self._classifier.artifact.limits.context * _CHARACTERS_PER_TOKEN
+        return turn if len(turn.text) <= 2 * reach else Turn(turn.role, f"{turn.text[:reach]} {turn.text[-reach:]}")
+
     def info(self) -> Info:
         """Versions, model, policies and limits."""
         limits = self._classifier.artifact.limits
@@ -133,11 +196,14 @@ class Engine:
         if found:
             return InvalidInput(found)
         normalized = normalize(content.text)
-        # Every turn takes at least one token, so older ones than these cannot be read.
-        newest = content.context[max(0, len(content.context) - limits.context) :]
-        turns = (Turn(turn.role, normalize(turn.text).text) for turn in newest)
-        context = tuple(turn for turn in turns if turn.text.strip())
+        context = self._readable(content.context)
         return _Subject(content, policy, normalized, context, language_of(normalized.text), _since(began))
+
+    def _readable(self, context: Sequence[Turn]) -> tuple[Turn, ...]:
+        """The turns that the model can read, normalised: every turn takes a token at least, so older ones cannot."""
+        newest = context[max(0, len(context) - self._classifier.artifact.limits.context) :]
+        turns = (Turn(turn.role, normalize(turn.text).text) for turn in newest)
+        return tuple(turn for turn in turns if turn.text.strip())
 
     def _decide(self, subjects: Sequence[_Subject]) -> list[Decision | InvalidInput]:
         findings = self._examine(subjects)
@@ -230,8 +296,26 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """What a stream's decisions depend on beside its text, checked once; it keeps the policy it began with.
+
+    Attributes:
+        content: What the caller gave; its text is of no account.
+        policy: The policy that decides.
+        context: The content's context as the model reads it.
+    """
+
+    content: Content
+    policy: Policy
+    context: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Subject:
-    """Content on its way through, with its policy: checked and normalised, or unreadable because of a defect."""
+    """Content on its way through, with its policy: checked and normalised, or unreadable because of a defect.
+
+    Of a slice of a stream, what was found counts only where it touches ``part``.
+    """
 
     content: Content
     policy: Policy
@@ -239,6 +323,7 @@ class _Subject:
     context: tuple[Turn, ...] = ()
     language: str = OTHER
     prepare_us: int = 0
+    part: Span | None = None
 
     @property
     def query(self) -> Query | None:
@@ -271,12 +356,18 @@ def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
     if scored is None or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
-        detections = detect(subject.normalized)
+        detections = _within(detect(subject.normalized), subject.part)
         outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)
         return _unscreened(subject.policy)
     return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)))
+
+
+def _within(detections: tuple[Detection, ...], part: Span | None) -> tuple[Detection, ...]:
+    if part is None:
+        return detections
+    return tuple(found for found in detections if found.span.end > part.start and found.span.start < part.end)
 
 
 def _unscreened(policy: Policy) -> _Finding:

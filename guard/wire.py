@@ -97,6 +97,41 @@ def content_from_proto(message: pb.Content) -> Content:
     )
 
 
+def opening_to_proto(content: Content) -> pb.StreamOpen:
+    """What a stream begins with, from a content whose text is of no account.
+
+    Raises:
+        InvalidInput: A string holds a lone surrogate.
+    """
+    message = content_to_proto(content)
+    return pb.StreamOpen(
+        direction=message.direction,
+        context=message.context,
+        origin=message.origin,
+        policy=message.policy,
+        request_id=message.request_id,
+        tags=message.tags,
+    )
+
+
+def opening_from_proto(message: pb.StreamOpen) -> Content:
+    """What a stream begins with, as a content without text.
+
+    Raises:
+        InvalidInput: As :func:`content_from_proto`.
+    """
+    return content_from_proto(
+        pb.Content(
+            direction=message.direction,
+            context=message.context,
+            origin=message.origin,
+            policy=message.policy,
+            request_id=message.request_id,
+            tags=message.tags,
+        )
+    )
+
+
 def _enum_violation(field: str, number: int, known: Iterable[str]) -> Violation:
     reason = f"unknown value {number}" if number else "not given"
     return Violation(field, reason, f"one of {', '.join(known)}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,3 +136,10 @@ def test_lone_surrogates_do_not_reach_the_wire() -> None:
     """A string that UTF-8 cannot carry is the caller's mistake, said as such."""
     with pytest.raises(InvalidInput, match="surrogate"):
         wire.content_to_proto(Content(text="a", tags={"k": "\ud800"}))
+
+
+@given(_contents)
+def test_openings_survive_the_wire(content: Content) -> None:
+    """What a stream begins with is a content without its text."""
+    read = wire.opening_from_proto(wire.opening_to_proto(content))
+    assert read == replace(content, text="")

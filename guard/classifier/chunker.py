@@ -114,6 +114,10 @@ class Chunker:
         """Number of model tokens of a normalised text, without the template's."""
         return len(self._tokenizer.encode(text).ids)
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """For each token of a normalised text the code points [start, end) that it covers, the template's left out."""
+        return self._tokenizer.encode(text).offsets
+
     def _context_ids(self, context: Sequence[Turn]) -> tuple[int, ...]:
         """The newest turns that fit into ``limits.context`` tokens, then ``[SEP]``; empty without context.
 

@@ -111,6 +111,10 @@ class Classifier:
             raise result
         return result
 
+    def token_offsets(self, text: str) -> list[tuple[int, int]]:
+        """The code points [start, end) of each model token of a NORMALISED text, without scoring it."""
+        return self._chunker.offsets(text)
+
     def raw_scores(self, query: Query) -> NDArray[np.float32]:
         """Uncalibrated scores [chunks, categories] of one text, for fitting a calibration."""
         chunks = self._chunker.chunks(query.text, query.direction, query.context)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from guard.errors import InvalidInput, Problem
-from guard.policy.policy import Mode, Operator, Policy, Rule
-from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry
+from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming
+from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.validate import validate
 from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction
@@ -88,7 +88,14 @@ def _load(data: bytes, file: str) -> Policy:
         rules=tuple(map(_rule, entry.rules)),
         path=file,
         calibrated_for=entry.calibrated_for,
+        streaming=_streaming(entry.streaming),
     )
+
+
+def _streaming(entry: StreamingEntry | None) -> Streaming:
+    if entry is None:
+        return Streaming()
+    return Streaming(entry.lookahead, entry.context, entry.step, entry.max_hold)
 
 
 def _rule(entry: RuleEntry) -> Rule:

@@ -60,6 +60,23 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Streaming:
+    """Sizes of a stream's hold-back window.
+
+    Attributes:
+        lookahead: Model tokens that text is screened together with before it leaves; at least 1.
+        context: Model tokens before a slice that are screened with it once more.
+        step: Model tokens that a slice brings; larger is cheaper, smaller releases earlier.
+        max_hold: Seconds without new text after which what may leave does so without waiting for a whole step.
+    """
+
+    lookahead: int = 32
+    context: int = 64
+    step: int = 24
+    max_hold: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A loaded policy.
 
@@ -75,6 +92,7 @@ class Policy:
         path: The file it came from.
         calibrated_for: The model whose scores the thresholds were set on: ``name@revision``, or a name that
             stands for all its revisions; None if the file does not say.
+        streaming: Sizes of a stream's window.
     """
 
     name: str
@@ -87,6 +105,7 @@ class Policy:
     rules: tuple[Rule, ...]
     path: str
     calibrated_for: str | None = None
+    streaming: Streaming = field(default_factory=Streaming)
 
     @property
     def identity(self) -> str:

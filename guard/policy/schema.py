@@ -74,6 +74,19 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _within(name: str, least: float, most: float, *, whole: bool = True) -> BeforeValidator:
+    """What a policy counts in: a number, refused with both of its bounds."""
+
+    def check(value: object) -> object:
+        number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        if not (number and least <= float(str(value)) <= most):
+            kind = "a whole number" if whole else "a number"
+            raise _mistake(f"{name} is not {kind} in its range", f"{least:g} to {most:g}, without quotes")
+        return value
+
+    return BeforeValidator(check)
+
+
 def _as_turns(value: object) -> object:
     return [{"role": "user", "text": value}] if isinstance(value, str) else value
 
@@ -157,10 +170,27 @@ class RuleEntry(Entry):
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
 
 
+class StreamingEntry(Entry):
+    """How much of a stream is held back and screened at once, in tokens of the model."""
+
+    lookahead: Annotated[int, _within("lookahead", 1, 512)] = Field(
+        32, ge=1, le=512, description="Tokens that text is screened together with before it leaves."
+    )
+    context: Annotated[int, _within("context", 0, 512)] = Field(
+        64, ge=0, le=512, description="Tokens that have left already and are screened again, before the held ones."
+    )
+    step: Annotated[int, _within("step", 8, 512)] = Field(
+        24, ge=8, le=512, description="New tokens per screening; larger costs less, smaller lets text leave earlier."
+    )
+    max_hold: Annotated[float, _within("max_hold", 0.05, 60, whole=False)] = Field(
+        0.5, ge=0.05, le=60, description="Seconds without new text after which no whole step is waited for."
+    )
+
+
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
-    not_implemented: ClassVar[tuple[str, ...]] = ("streaming", "terms", "recognizers", "extends")
+    not_implemented: ClassVar[tuple[str, ...]] = ("terms", "recognizers", "extends")
 
     version: Annotated[
         int, BeforeValidator(_legal_version), WithJsonSchema({"type": "integer", "const": POLICY_VERSION})
@@ -173,6 +203,7 @@ class PolicyFile(Entry):
     mode: Literal["enforce", "shadow"] = Field("enforce", description="shadow: report every rule, allow every text.")
     on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")
     message: MessageEntry | None = Field(None, description="Shown where a rule has none; default: a built-in one.")
+    streaming: StreamingEntry | None = Field(None, description="Sizes of a stream's window; default: its defaults.")
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -212,6 +243,7 @@ class CaseFile(Entry):
 _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "rules": RuleEntry,
     "message": MessageEntry,
+    "streaming": StreamingEntry,
     "cases": CaseEntry,
     "context": TurnEntry,
     "expect": Expectation,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,13 +12,17 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
+from guard.sdk.deltas import AsyncDeltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.stream import AsyncGuardStream, Event, OnBlock, opening_content
+from guard.sdk.stream_calls import async_stream_events
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     GET_INFO,
     SCREEN,
     SCREEN_BATCH,
+    SCREEN_STREAM,
     batch_request,
     batch_results,
     channel_options,
@@ -94,6 +99,27 @@ class AsyncGuardClient:
             results = batch_results(await self._call(method, batch_request(sound), timeout))
         return merge_results(contents, results)
 
+    def screen_stream(
+        self,
+        deltas: AsyncDeltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+        timeout: float | None = None,
+    ) -> AsyncGuardStream:
+        """Screen a text while it is written; arguments and errors as in :meth:`guard.GuardClient.screen_stream`.
+
+        ``deltas`` may be an asynchronous iterator. An ordinary one is taken, too, but blocks the loop while it waits.
+        """
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return AsyncGuardStream(self._stream(wire.opening_to_proto(content), deltas, timeout), on_block)
+
     async def info(self, *, timeout: float | None = None) -> Info:
         """What the server has loaded: versions, model, policies, limits."""
         method = self._open().unary_unary(GET_INFO, pb.GetInfoRequest.SerializeToString, pb.GetInfoResponse.FromString)
@@ -120,6 +146,16 @@ class AsyncGuardClient:
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address, options=self._options)
         return self._channel
+
+    async def _stream(
+        self, opening: pb.StreamOpen, deltas: AsyncDeltas, timeout: float | None
+    ) -> AsyncGenerator[Event, None]:
+        method = self._open().stream_stream(
+            SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
+        )
+        async with aclosing(async_stream_events(method, opening, deltas, timeout, self._address)) as events:
+            async for event in events:
+                yield event
 
     async def _call(
         self,

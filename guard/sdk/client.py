@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,13 +11,17 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
+from guard.sdk.deltas import Deltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.stream import Event, GuardStream, OnBlock, opening_content
+from guard.sdk.stream_calls import stream_events
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
     GET_INFO,
     SCREEN,
     SCREEN_BATCH,
+    SCREEN_STREAM,
     batch_request,
     batch_results,
     channel_options,
@@ -59,6 +63,9 @@ class GuardClient:
         )
         self._screen_batch = self._channel.unary_unary(
             SCREEN_BATCH, pb.ScreenBatchRequest.SerializeToString, pb.ScreenBatchResponse.FromString
+        )
+        self._screen_stream = self._channel.stream_stream(
+            SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
         )
         self._get_info = self._channel.unary_unary(
             GET_INFO, pb.GetInfoRequest.SerializeToString, pb.GetInfoResponse.FromString
@@ -135,6 +142,47 @@ class GuardClient:
             results = batch_results(self._call(self._screen_batch, batch_request(sound), timeout))
         return merge_results(contents, results)
 
+    def screen_stream(
+        self,
+        deltas: Deltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+        timeout: float | None = None,
+    ) -> GuardStream:
+        """Screen a text while it is written, and get what may be shown of it.
+
+        Args:
+            deltas: The text as the model writes it: strings, or the chunks of an OpenAI chat completion. Only text is
+                passed on: a chunk that calls a tool yields nothing.
+            direction: ``output`` (from the model) or ``prompt``.
+            context: As in :meth:`screen`; for an output the prompt it answers.
+            policy: Name of a policy that the server has loaded; its default if not given.
+            tags: Free labels: tenant, route ...
+            origin: ``user``, ``tool`` or ``document``.
+            request_id: Returned unchanged.
+            on_block: How a stream ends whose text must not be shown: ``message`` yields the policy's message as the
+                last piece, ``raise`` raises ``Blocked``.
+            timeout: Seconds for the whole stream; no limit if not given.
+
+        Returns:
+            An iterator of the pieces that may be shown; when it has ended, ``stream.decision`` is the decision. The
+            pieces of an allowed stream joined are the text; those of a stopped one are its beginning.
+
+        Raises:
+            InvalidInput: The arguments break the contract. What only the server knows (a policy's name) and what is
+                wrong with a delta is raised while iterating, as are the errors of :meth:`screen` and of the deltas
+                themselves; nothing that is held is yielded then.
+        """
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return GuardStream(self._stream(wire.opening_to_proto(content), deltas, timeout), on_block)
+
     def info(self, *, timeout: float | None = None) -> Info:
         """What the server has loaded: versions, model, policies, limits.
 
@@ -155,6 +203,11 @@ class GuardClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _stream(self, opening: pb.StreamOpen, deltas: Deltas, timeout: float | None) -> Generator[Event, None, None]:
+        if self._closed:
+            raise closed_error()
+        yield from stream_events(self._screen_stream, opening, deltas, timeout, self._address)
 
     def _call(
         self,

@@ -5,16 +5,19 @@ It checks its input like a real guard does, so a test cannot pass with arguments
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias
 
-from guard.content import make_content
+from guard.content import is_blank, make_content
 from guard.errors import GuardError, InvalidInput
 from guard.language import language_of
 from guard.normalize import NORMALIZER_VERSION
 from guard.rewrite import mask
+from guard.sdk.deltas import AsyncDeltas, Deltas, check_deltas, read_async_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
+from guard.sdk.stream import AsyncGuardStream, GuardStream, OnBlock, opening_content
 from guard.types import (
     CATEGORIES,
     DEFAULT_POLICY,
@@ -102,6 +105,27 @@ class FakeGuard:
         contents = read_items(items, direction=direction, policy=policy, tags=tags)
         return merge_results(contents, [self._result(content) for content in sound_items(contents)])
 
+    def screen_stream(
+        self,
+        deltas: Deltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+        timeout: float | None = None,
+    ) -> GuardStream:
+        """As :meth:`guard.GuardClient.screen_stream`; it reads to the end and decides about the whole text.
+
+        A text without a visible character is allowed without asking the rules.
+        """
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return GuardStream(self._stream(content, deltas), on_block)
+
     def info(self, *, timeout: float | None = None) -> Info:
         """As :meth:`guard.GuardClient.info`, of a model and a policy named fake."""
         return Info(
@@ -121,6 +145,14 @@ class FakeGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _stream(self, content: Content, deltas: Deltas) -> Generator[str | Decision, None, None]:
+        texts = list(read_deltas(deltas))
+        yield from _pieces(self._decide_whole(content, texts), texts)
+
+    def _decide_whole(self, content: Content, texts: list[str]) -> Decision:
+        whole = replace(content, text="".join(texts))
+        return _decided(whole, Action.ALLOW, ()) if is_blank(whole.text) else self._decide(whole)
 
     def _result(self, content: Content) -> Result:
         try:
@@ -181,9 +213,32 @@ class AsyncFakeGuard:
         """As :meth:`FakeGuard.screen_batch`."""
         return self._fake.screen_batch(items, direction, policy, tags)
 
+    def screen_stream(
+        self,
+        deltas: AsyncDeltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+        timeout: float | None = None,
+    ) -> AsyncGuardStream:
+        """As :meth:`FakeGuard.screen_stream`."""
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return AsyncGuardStream(self._stream(content, deltas), on_block)
+
     async def info(self, *, timeout: float | None = None) -> Info:
         """As :meth:`FakeGuard.info`."""
         return self._fake.info()
+
+    async def _stream(self, content: Content, deltas: AsyncDeltas) -> AsyncGenerator[str | Decision, None]:
+        texts = [text async for text in read_async_deltas(deltas)]
+        for event in _pieces(self._fake._decide_whole(content, texts), texts):
+            yield event
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -195,6 +250,20 @@ class AsyncFakeGuard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _pieces(decision: Decision, texts: Iterable[str]) -> Iterator[str | Decision]:
+    """What a stream of these texts gives back."""
+    if not decision.message:
+        at = 0
+        for text in texts:
+            if piece := decision.output_text[at : at + len(text)]:
+                yield piece
+            at += len(text)
+        # A mask keeps the length; a whole decision of the test's own may not.
+        if rest := decision.output_text[at:]:
+            yield rest
+    yield decision
 
 
 def _action(answer: str | Decision) -> Action:

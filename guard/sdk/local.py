@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,8 +10,12 @@ from typing import Self
 from guard.content import make_content
 from guard.engine import Engine
 from guard.policy.load import resolve_policy
+from guard.sdk.deltas import Deltas, check_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
-from guard.types import Decision, Info
+from guard.sdk.reader import Reader
+from guard.sdk.stream import GuardStream, OnBlock, opening_content
+from guard.stream import screen_stream
+from guard.types import Content, Decision, Info
 
 
 class Guard:
@@ -78,9 +82,37 @@ class Guard:
         contents = read_items(items, direction=direction, policy=policy, tags=tags)
         return merge_results(contents, self._engine.screen_batch(sound_items(contents)))
 
+    def screen_stream(
+        self,
+        deltas: Deltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+    ) -> GuardStream:
+        """Screen a text while it is written; everything as in :meth:`guard.GuardClient.screen_stream`.
+
+        Screening happens in the thread that iterates over the pieces.
+        """
+        check_deltas(deltas)
+        content = opening_content(direction, context, policy, tags, origin, request_id)
+        return GuardStream(self._stream(content, deltas), on_block)
+
     def info(self) -> Info:
         """What is loaded: versions, model, policies, limits."""
         return self._engine.info()
+
+    def _stream(self, content: Content, deltas: Deltas) -> Generator[str | Decision, None, None]:
+        opening = self._engine.open(content)
+        reader = Reader(read_deltas(deltas), opening.policy.streaming.max_hold)
+        try:
+            yield from screen_stream(self._engine, opening, reader)
+        finally:
+            reader.stop()
 
     def close(self) -> None:
         """Nothing to release; it is here so that a Guard and a client can stand in for each other."""

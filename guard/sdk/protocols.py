@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from guard.sdk.deltas import AsyncDeltas, Deltas
 from guard.sdk.items import Context, Item, Result
+from guard.sdk.stream import AsyncGuardStream, GuardStream, OnBlock
 from guard.types import Decision, Info
 
 
@@ -33,6 +35,20 @@ class AnyGuard(Protocol):
         tags: Mapping[str, str] | None = None,
     ) -> list[Result]:
         """Screen up to 256 texts; an item that failed alone is its error."""
+
+    def screen_stream(
+        self,
+        deltas: Deltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+    ) -> GuardStream:
+        """Screen a text while it is written: what may be shown of it, and then a decision."""
 
     def info(self) -> Info:
         """What is loaded."""
@@ -65,6 +81,20 @@ class AnyAsyncGuard(Protocol):
         tags: Mapping[str, str] | None = None,
     ) -> list[Result]:
         """Screen up to 256 texts; an item that failed alone is its error."""
+
+    def screen_stream(
+        self,
+        deltas: AsyncDeltas,
+        direction: str = "output",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        origin: str = "user",
+        request_id: str = "",
+        on_block: OnBlock = "message",
+    ) -> AsyncGuardStream:
+        """Screen a text while it is written: what may be shown of it, and then a decision."""
 
     async def info(self) -> Info:
         """What is loaded."""

@@ -27,6 +27,7 @@ _MAX_RETRIES = 4  # gRPC allows five attempts
 _SERVICE = pb.DESCRIPTOR.services_by_name["GuardService"].full_name
 SCREEN = f"/{_SERVICE}/Screen"
 SCREEN_BATCH = f"/{_SERVICE}/ScreenBatch"
+SCREEN_STREAM = f"/{_SERVICE}/ScreenStream"
 GET_INFO = f"/{_SERVICE}/GetInfo"
 
 _Options: TypeAlias = Sequence[tuple[str, int | str]]
@@ -74,14 +75,15 @@ def batch_results(response: pb.ScreenBatchResponse) -> list[Result]:
     return [item_error(r.status) or wire.decision_from_proto(r.decision) for r in response.results]
 
 
-def typed_error(error: grpc.RpcError, address: str, timeout: float) -> GuardError:
+def typed_error(error: grpc.RpcError, address: str, timeout: float | None) -> GuardError:
     """The error of guard's tree behind a failed call, with what to do about it."""
     code, message = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
         return Unavailable(f"no guard answers at {address} (start one with `guard serve`, or give its address)")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         cure = "give a longer timeout, or the guard more cores"
-        return DeadlineExceeded(f"{address}: no answer within {timeout:g} s, the text counts as unscreened ({cure})")
+        within = f" within {timeout:g} s" if timeout is not None else " in time"
+        return DeadlineExceeded(f"{address}: no answer{within}, the text counts as unscreened ({cure})")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return InternalError(f"{address}: no guard of this version (compare `guard --version` on both sides)")
     if code is grpc.StatusCode.CANCELLED:

@@ -46,6 +46,9 @@ class GuardServer:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", settings.max_message_bytes * _TRANSPORT_HEADROOM),
                 ("grpc.max_send_message_length", -1),
+                # A caller whose machine vanished says no goodbye; its streams end when it no longer answers a ping.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
             ]
         )
 

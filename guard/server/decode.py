@@ -52,6 +52,24 @@ def decode_contents(raw: bytes) -> list[pb.Content | InvalidInput]:
     return results
 
 
+def decode_event(raw: bytes) -> pb.ScreenStreamRequest:
+    """One message of a stream.
+
+    Raises:
+        InvalidInput: The bytes are no such message, there is no event in it, or a string is not UTF-8 (named).
+    """
+    try:
+        request = pb.ScreenStreamRequest.FromString(raw)
+    except DecodeError:
+        lax = _decode_lax(pb.ScreenStreamRequest, raw)
+        if lax.WhichOneof("event") == "delta":
+            raise InvalidInput.of("delta", "invalid UTF-8", "send well-formed Unicode text") from None
+        raise InvalidInput(_violations(lax.open)) from None
+    if request.WhichOneof("event") is None:
+        raise InvalidInput.of("event", "missing", "set open, delta or close")
+    return request
+
+
 def _decode_lax(message: type[Message], raw: bytes) -> Any:
     """The same message with bytes for strings; its class is made at run time, hence untyped."""
     name = message.DESCRIPTOR.full_name
@@ -85,7 +103,8 @@ def _violations(content: Message) -> list[Violation]:
         Violation(field, "invalid UTF-8", "send well-formed Unicode text") for field in _broken_strings(content, "")
     ]
     # Protobuf refused the content and every string is sound: only the nesting of its bytes can be at fault.
-    return found or [Violation("request", "not a guard.v1.Content message", "encode it with guard/v1/guard.proto")]
+    name = content.DESCRIPTOR.full_name
+    return found or [Violation("request", f"not a {name} message", "encode it with guard/v1/guard.proto")]
 
 
 def _broken_strings(message: Message, prefix: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
 import grpc
@@ -23,6 +23,7 @@ from guard import wire
 from guard.engine import Engine
 from guard.errors import GuardError, InternalError, InvalidInput, place_of
 from guard.server.decode import decode_content, decode_contents
+from guard.server.streams import StreamCall
 from guard.status import call_status, item_status
 from guard.types import Content, Decision, Limits
 from guard.v1 import guard_pb2 as pb
@@ -57,6 +58,7 @@ class GuardServicer:
             "GetInfo": self.get_info,
         }
         by_name = {name: self._rpc(name, method) for name, method in methods.items()}
+        by_name["ScreenStream"] = self._stream_rpc("ScreenStream", self.screen_stream)
         return grpc.method_handlers_generic_handler(SERVICE, by_name)
 
     async def idle(self) -> None:
@@ -92,6 +94,14 @@ class GuardServicer:
         results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
         return pb.ScreenBatchResponse(results=map(_result, results))
 
+    def screen_stream(self, events: AsyncIterator[bytes]) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
+        """Screen a stream while it is written; what comes back was screened, and the last message is the decision.
+
+        Raises:
+            InvalidInput: An event breaks the contract; its field is named.
+        """
+        return StreamCall(self._engine, self._pool, events, self._check_size).answer()
+
     async def get_info(self, _raw: bytes) -> pb.GetInfoResponse:
         """Say what is loaded."""
         return wire.info_to_proto(replace(self._engine.info(), limits=self.limits))
@@ -126,16 +136,38 @@ class GuardServicer:
             with self._counted():
                 try:
                     return await method(raw)
-                except GuardError as error:
-                    failure = error
-                # A defect must reach the caller as INTERNAL, and an exception's message may hold the text: only its
-                # type and place are told, and only to the log.
-                except Exception as error:
-                    _log.error("%s failed: %s", name, place_of(error))
-                    failure = InternalError("the guard failed on this request, its text is unscreened (see its log)")
+                except Exception as error:  # a defect, too, must reach the caller with a code of its own
+                    failure = _failure(name, error)
                 return await context.abort_with_status(rpc_status.to_status(call_status(failure)))
 
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialize)
+
+    def _stream_rpc(
+        self, name: str, method: Callable[[AsyncIterator[bytes]], AsyncGenerator[Message, None]]
+    ) -> grpc.RpcMethodHandler[bytes, Message]:
+        async def answer(
+            events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
+        ) -> AsyncIterator[Message]:
+            with self._counted():
+                try:
+                    # Closed at once, also where the caller left: a stream holds a read that is under way.
+                    async with aclosing(method(events)) as messages:
+                        async for message in messages:
+                            yield message
+                    return
+                except Exception as error:  # as above
+                    failure = _failure(name, error)
+                await context.abort_with_status(rpc_status.to_status(call_status(failure)))
+
+        return grpc.stream_stream_rpc_method_handler(answer, response_serializer=_serialize)
+
+
+def _failure(name: str, error: Exception) -> GuardError:
+    """What a caller is told. An exception's message may hold the text: type and place go to the log, and no more."""
+    if isinstance(error, GuardError):
+        return error
+    _log.error("%s failed: %s", name, place_of(error))
+    return InternalError("the guard failed on this request, its text is unscreened (see its log)")
 
 
 def _read(item: pb.Content | InvalidInput) -> Content | InvalidInput:

@@ -45,6 +45,11 @@ class GuardServiceStub:
                 request_serializer=guard_dot_v1_dot_guard__pb2.ScreenBatchRequest.SerializeToString,
                 response_deserializer=guard_dot_v1_dot_guard__pb2.ScreenBatchResponse.FromString,
                 _registered_method=True)
+        self.ScreenStream = channel.stream_stream(
+                '/guard.v1.GuardService/ScreenStream',
+                request_serializer=guard_dot_v1_dot_guard__pb2.ScreenStreamRequest.SerializeToString,
+                response_deserializer=guard_dot_v1_dot_guard__pb2.ScreenStreamResponse.FromString,
+                _registered_method=True)
         self.GetInfo = channel.unary_unary(
                 '/guard.v1.GuardService/GetInfo',
                 request_serializer=guard_dot_v1_dot_guard__pb2.GetInfoRequest.SerializeToString,
@@ -70,6 +75,15 @@ class GuardServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ScreenStream(self, request_iterator, context):
+        """Screens a text while it is written. The caller sends an opening and then deltas; what comes back was screened
+        together with what follows it. Borders of deltas mean nothing. After the decision the stream is over, whether the
+        caller has said all or not; a half-closed stream ends like one with a StreamClose.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetInfo(self, request, context):
         """Says what is loaded: versions, model, categories, policies with their revisions, limits.
         """
@@ -89,6 +103,11 @@ def add_GuardServiceServicer_to_server(servicer, server):
                     servicer.ScreenBatch,
                     request_deserializer=guard_dot_v1_dot_guard__pb2.ScreenBatchRequest.FromString,
                     response_serializer=guard_dot_v1_dot_guard__pb2.ScreenBatchResponse.SerializeToString,
+            ),
+            'ScreenStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ScreenStream,
+                    request_deserializer=guard_dot_v1_dot_guard__pb2.ScreenStreamRequest.FromString,
+                    response_serializer=guard_dot_v1_dot_guard__pb2.ScreenStreamResponse.SerializeToString,
             ),
             'GetInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInfo,
@@ -151,6 +170,33 @@ class GuardService:
             '/guard.v1.GuardService/ScreenBatch',
             guard_dot_v1_dot_guard__pb2.ScreenBatchRequest.SerializeToString,
             guard_dot_v1_dot_guard__pb2.ScreenBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScreenStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/guard.v1.GuardService/ScreenStream',
+            guard_dot_v1_dot_guard__pb2.ScreenStreamRequest.SerializeToString,
+            guard_dot_v1_dot_guard__pb2.ScreenStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,7 @@ import pytest
 
 from guard.errors import InvalidInput, PolicyError
 from guard.policy.load import SHIPPED_DIR, load_policy, parse_policy, policy_files, resolve_policy
-from guard.policy.policy import Mode, Operator
+from guard.policy.policy import Mode, Operator, Streaming
 from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction, PolicyInfo
 from tests.policy.build import HEAD, policy_of, text_of
 
@@ -156,7 +156,36 @@ def test_an_unknown_category_like_no_other_is_answered_with_the_list() -> None:
     assert all(category in problem for category in (*CATEGORIES, *PII_CATEGORIES))
 
 
-@pytest.mark.parametrize("key", ["streaming", "terms", "recognizers", "extends"])
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("lookahead: 0", "lookahead is not a whole number in its range (1 to 512, without quotes)"),
+        ("lookahead: 513", "lookahead is not a whole number in its range (1 to 512, without quotes)"),
+        ("lookahead: 32.0", "lookahead is not a whole number in its range (1 to 512, without quotes)"),
+        ("context: -1", "context is not a whole number in its range (0 to 512, without quotes)"),
+        ("context: '64'", "context is not a whole number in its range (0 to 512, without quotes)"),
+        ("step: 7", "step is not a whole number in its range (8 to 512, without quotes)"),
+        ("step: true", "step is not a whole number in its range (8 to 512, without quotes)"),
+        ("max_hold: 61", "max_hold is not a number in its range (0.05 to 60, without quotes)"),
+        ("max_hold: .nan", "max_hold is not a number in its range (0.05 to 60, without quotes)"),
+        ("ahead: 3", "unknown key ahead (did you mean lookahead?)"),
+    ],
+)
+def test_sizes_of_a_stream_are_bounded(written: str, problem: str) -> None:
+    """A size that would let text leave unscreened, or cost without end, is refused with its range."""
+    (found,) = _problems(f"{HEAD}  - {{{_RULE}}}\nstreaming: {{{written}}}\n")
+    assert found.split(" ", 1)[1] == problem
+
+
+def test_sizes_of_a_stream_are_taken_as_written() -> None:
+    """What a policy says about streams is loaded; what it does not say has its default."""
+    text = f"{HEAD}  - {{{_RULE}}}\n"
+    assert parse_policy(text, "p.yaml").streaming == Streaming(32, 64, 24, 0.5)
+    written = parse_policy(text + "streaming: {lookahead: 1, context: 0, max_hold: 2}\n", "p.yaml").streaming
+    assert written == Streaming(lookahead=1, context=0, step=24, max_hold=2.0)
+
+
+@pytest.mark.parametrize("key", ["terms", "recognizers", "extends"])
 def test_a_key_of_a_later_version_is_refused_by_name(key: str) -> None:
     """What is not implemented is never ignored."""
     assert _problems(f"{HEAD}  - {{{_RULE}}}\n{key}: x\n") == [

@@ -22,6 +22,7 @@ from guard.policy.schema import (
     MessageEntry,
     PolicyFile,
     RuleEntry,
+    StreamingEntry,
     json_schema,
     json_schema_text,
 )
@@ -76,13 +77,15 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     """The tables of policies/README.md list the keys of policies and cases exactly."""
     expected = [
         *_keys("", PolicyFile), *_keys("message.", MessageEntry), *_keys("rules[].", RuleEntry),
-        *_keys("rules[].message.", MessageEntry), *_keys("", CaseFile), *_keys("cases[].", CaseEntry),
-        *_keys("cases[].expect.", Expectation),
+        *_keys("rules[].message.", MessageEntry), *_keys("streaming.", StreamingEntry),
+        *_keys("", CaseFile), *_keys("cases[].", CaseEntry), *_keys("cases[].expect.", Expectation),
     ]  # fmt: skip
     assert sorted([*_rows(), "cases[].expect"]) == sorted(expected)
 
 
-@pytest.mark.parametrize(("prefix", "entry"), [("", PolicyFile), ("rules[].", RuleEntry)])
+@pytest.mark.parametrize(
+    ("prefix", "entry"), [("", PolicyFile), ("rules[].", RuleEntry), ("streaming.", StreamingEntry)]
+)
 def test_the_reference_has_the_defaults_and_the_choices(prefix: str, entry: type[Entry]) -> None:
     """Required keys, defaults and choices in the reference are those of the schema."""
     schema = json_schema()

@@ -156,7 +156,7 @@ def test_all_guards_fit_the_protocols() -> None:
     asynchronous: list[type[AnyAsyncGuard]] = [AsyncGuardClient, AsyncFakeGuard]
     for protocol, kinds in ((AnyGuard, synchronous), (AnyAsyncGuard, asynchronous)):
         for kind in kinds:
-            for method in ("screen", "screen_batch", "info", "close"):
+            for method in ("screen", "screen_batch", "screen_stream", "info", "close"):
                 theirs = dict(inspect.signature(getattr(kind, method)).parameters)
                 theirs.pop("timeout", None)  # only a call over a network has one
                 assert theirs == dict(inspect.signature(getattr(protocol, method)).parameters), (kind, method)
@@ -165,5 +165,5 @@ def test_all_guards_fit_the_protocols() -> None:
 def test_clients_and_fakes_have_one_signature() -> None:
     """A fake takes exactly what the client takes that it stands for."""
     for real, fake in ((GuardClient, FakeGuard), (AsyncGuardClient, AsyncFakeGuard)):
-        for method in ("screen", "screen_batch", "info", "close"):
+        for method in ("screen", "screen_batch", "screen_stream", "info", "close"):
             assert inspect.signature(getattr(fake, method)) == inspect.signature(getattr(real, method))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.errors import InvalidInput
-from guard.server.decode import decode_content, decode_contents
+from guard.server.decode import decode_content, decode_contents, decode_event
 from guard.v1 import guard_pb2 as pb
 
 _BROKEN = b"\xff\xfe"
@@ -87,3 +87,30 @@ def test_any_content_is_decoded_or_refused(raw: bytes) -> None:
     """Whatever stands in the place of a content, the answer is a content or InvalidInput."""
     assert _violations(decode_content, _field(1, raw)) != 0
     assert _violations(decode_contents, _field(1, raw)) != 0
+
+
+def test_events_of_a_stream_are_decoded() -> None:
+    """Each event arrives as it was sent."""
+    for event in (
+        pb.ScreenStreamRequest(open=pb.StreamOpen(direction=pb.DIRECTION_OUTPUT, tags={"a": "b"})),
+        pb.ScreenStreamRequest(delta=pb.StreamDelta(text="你好")),
+        pb.ScreenStreamRequest(delta=pb.StreamDelta()),
+        pb.ScreenStreamRequest(close=pb.StreamClose()),
+    ):
+        assert decode_event(event.SerializeToString()) == event
+
+
+@pytest.mark.parametrize(
+    ("raw", "fields"),
+    [
+        (b"", ["event"]),
+        (b"\xff\xff\xff\xff", ["request"]),
+        (_field(2, _field(1, _BROKEN)), ["delta"]),
+        (_field(1, _field(2, _field(2, _BROKEN)) + _field(4, _BROKEN)), ["context[0].text", "policy"]),
+    ],
+)
+def test_an_event_that_is_none_is_refused(raw: bytes, fields: list[str]) -> None:
+    """A message without an event, no message at all, or a string that is not UTF-8 is named."""
+    with pytest.raises(InvalidInput) as caught:
+        decode_event(raw)
+    assert _fields(caught.value) == fields

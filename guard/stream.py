@@ -1,0 +1,215 @@
+"""A stream under screening: deltas in, what may be passed on out, and one decision at the end.
+
+The window says what to screen and what may leave after it; every slice goes through the engine like any other text.
+A rewrite covers its spans before they leave, wherever the deltas had their borders. A block, or a rewrite by template,
+ends the stream: nothing that is held leaves any more, and the decision carries the policy's message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from guard.content import is_blank
+from guard.engine import Engine, Opening
+from guard.errors import InternalError, InvalidInput
+from guard.language import OTHER
+from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
+from guard.window import Slice, Window
+
+# Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
+_MOST_HELD = 1 << 16
+
+
+class Screening:
+    """One stream. Not thread-safe, but each call may come from another thread; lives as long as the stream.
+
+    :meth:`push` deltas and :meth:`close` it; as long as it is :attr:`due`, :meth:`advance`. Screening happens in
+    :meth:`advance` alone; the other methods take microseconds for an ordinary delta.
+
+    Attributes:
+        decision: The decision about the whole stream once it has ended; None until then. Its ``output_text`` is the
+            message where there is one, and empty otherwise: the text has left already. ``scores`` are the highest of
+            the slices, spans count from the stream's beginning, ``chunks`` are the pieces that were scored.
+    """
+
+    def __init__(self, engine: Engine, opening: Opening) -> None:
+        self.decision: Decision | None = None
+        self._engine = engine
+        self._opening = opening
+        self._found = _Found()
+        self._closed = False
+        most = min(engine.max_characters, _MOST_HELD)
+        self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
+
+    @property
+    def due(self) -> bool:
+        """True if there is something for :meth:`advance` to do."""
+        return self.decision is None and (self._window.due or self._closed)
+
+    @property
+    def stalled(self) -> bool:
+        """True if :meth:`pause` would let something leave."""
+        return self._window.stalled
+
+    def push(self, delta: str) -> None:
+        """Take the next text; nothing after :meth:`close`.
+
+        Raises:
+            InvalidInput: A lone surrogate, a delta after the close, or 65 536 characters with hardly a word in them;
+                the field is ``delta``.
+        """
+        if self._closed:
+            raise InvalidInput.of("delta", "sent after the close", "open another stream")
+        try:
+            delta.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput.of("delta", "invalid UTF-8: a lone surrogate", "send well-formed Unicode text") from None
+        self._window.push(delta)
+
+    def pause(self) -> None:
+        """The producer stalls: what may leave does so without waiting for a whole slice."""
+        self._window.pause()
+
+    def close(self) -> None:
+        """Nothing follows, so all that is held can be decided."""
+        if not self._closed:
+            self._window.close()
+            self._closed = True
+
+    def advance(self, queued: int = 0) -> str:
+        """Screen the next slice, or end the stream if there is none.
+
+        Args:
+            queued: Microseconds that the slice has waited for a thread.
+
+        Returns:
+            What may be passed on now; may be empty.
+
+        Raises:
+            InvalidInput: The slice is over a limit; the stream's held text counts as unscreened.
+        """
+        if not self._window.due:
+            self.decision = self._final(None)
+            return ""
+        piece = self._window.slice()
+        if not piece.tokens and is_blank(piece.text):
+            # Nothing in it can be seen (a stream that begins with spaces, and ends), so there is nothing to screen.
+            self._window.release(piece.start + piece.part.end)
+            return piece.text[piece.part.start : piece.part.end]
+        decision = self._engine.screen_slice(self._opening, piece.text, piece.part)
+        decision = replace(decision, timings=replace(decision.timings, queue=decision.timings.queue + queued))
+        if decision.message:
+            self._found.add(piece, decision, piece.part.end)
+            self.decision = self._final(decision)
+            return ""
+        if len(decision.output_text) != len(piece.text):
+            raise InternalError("a slice was rewritten to another length (the text counts as unscreened)")
+        until = _whole(decision.detections, piece.part)
+        self._found.add(piece, decision, until)
+        self._window.release(piece.start + until)
+        return decision.output_text[piece.part.start : until]
+
+    def _final(self, last: Decision | None) -> Decision:
+        """The decision about the stream; ``last`` is that of the slice that ended it."""
+        found, policy = self._found, self._opening.policy
+        order = {rule.id: index for index, rule in enumerate(policy.rules)}
+        model = self._engine.info().model
+        return Decision(
+            action=found.action,
+            output_text=last.output_text if last else "",
+            rules=tuple(sorted(found.rules.values(), key=lambda rule: order[rule.id])),
+            scores=found.scores,
+            detections=tuple(found.detections.values()),
+            policy=policy.identity,
+            model=found.model or f"{model.name}@{model.revision}",
+            chunks=found.chunks,
+            tokens=self._window.tokens,
+            language=last.language if last else found.language,
+            degraded=found.degraded,
+            timings=found.timings,
+            request_id=self._opening.content.request_id,
+            message=last is not None,
+        )
+
+
+def screen_stream(engine: Engine, opening: Opening, deltas: Iterable[str | None]) -> Iterator[str | Decision]:
+    """Screen a stream in the caller's thread.
+
+    Args:
+        engine: Decides.
+        opening: What :meth:`guard.engine.Engine.open` gave.
+        deltas: The text as it comes; None says that ``max_hold`` has passed without any.
+
+    Yields:
+        Text that may be passed on, never empty, and the decision as the last item. After a block no more deltas are
+        taken.
+
+    Raises:
+        InvalidInput: As :meth:`Screening.push` and :meth:`Screening.advance`.
+    """
+    screening = Screening(engine, opening)
+    for delta in deltas:
+        if delta is None:
+            screening.pause()
+        else:
+            screening.push(delta)
+        yield from _released(screening)
+        if screening.decision:
+            break
+    screening.close()
+    yield from _released(screening)
+    assert screening.decision is not None
+    yield screening.decision
+
+
+def _released(screening: Screening) -> Iterator[str]:
+    while screening.due:
+        text = screening.advance()
+        if text:
+            yield text
+
+
+def _whole(detections: tuple[Detection, ...], part: Span) -> int:
+    """How far the part may leave without tearing something that was found: with more text it may be found otherwise."""
+    until = part.end
+    while torn := [found.span.start for found in detections if found.span.start < until < found.span.end]:
+        until = min(torn)
+    return max(part.start, until)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the slices of a stream have shown so far."""
+
+    action: Action = Action.ALLOW
+    rules: dict[str, FiredRule] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    detections: dict[tuple[str, Span, str], Detection] = field(default_factory=dict)
+    model: str = ""
+    chunks: int = 0
+    language: str = OTHER
+    degraded: bool = False
+    timings: Timings = field(default_factory=Timings)
+
+    def add(self, piece: Slice, decision: Decision, until: int) -> None:
+        """Count a slice; what was found behind ``until`` will be found again, unless this was the last slice."""
+        self.action = max(self.action, decision.action, key=lambda action: action.strength)
+        for rule in decision.rules:
+            if rule.id not in self.rules or rule.score > self.rules[rule.id].score:
+                self.rules[rule.id] = rule
+        for category, score in decision.scores.items():
+            self.scores[category] = max(score, self.scores.get(category, score))
+        for found in decision.detections:
+            if found.span.start < until or decision.message:
+                span = Span(piece.start + found.span.start, piece.start + found.span.end)
+                self.detections[found.category, span, found.source] = replace(found, span=span)
+        self.model = decision.model
+        self.chunks += decision.chunks
+        if self.language == OTHER:
+            self.language = decision.language
+        self.degraded = self.degraded or decision.degraded
+        mine, new = self.timings, decision.timings
+        self.timings = Timings(
+            mine.queue + new.queue, mine.tokenise + new.tokenise, mine.infer + new.infer, mine.decide + new.decide
+        )
