@@ -61,7 +61,7 @@ bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int
 	@$(DEV)/bin/python -m training.speed --output runs/bench/speed.json
 
 bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (some minutes, on an idle machine)
-	@$(DEV)/bin/python -m bench.streams --output runs/bench/streams.json
+	@$(DEV)/bin/python -m tests.bench.streams --output runs/bench/streams.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,14 +32,15 @@ from guard.types import CATEGORIES, NONCOMPLIANT
 from training import train
 from training.batches import collate
 from training.corpora import ALL, Row, directions_of, read_parquet_dir
-from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES
-from training.corpora.splits import fraction_of
+from training.corpora.row import LICENCE_CLASSES
+from training.corpora.splits import sample
 from training.network import load_network
 from training.queries import query_of
 from training.run import device
 
 #: Texts of one source, side, language and label that are measured.
 _MEASURED = 150
+_LANGUAGES = ("en", "zh")
 _POINT = 0.05
 
 
@@ -121,21 +122,15 @@ def unseen_rows(path: Path) -> list[Row]:
     """A sample of the sources that are restricted as a whole, of rows with labels that speak about everything."""
     rows = read_parquet_dir(path, licence=LICENCE_CLASSES)
     trained_on = {row.source for row in rows if row.licence_class != "restricted"}
-    return sample(row for row in rows if row.about_all and row.source not in trained_on)
+    found = (row for row in rows if row.about_all and row.lang in _LANGUAGES and row.source not in trained_on)
+    return sample(found, _MEASURED, by_label=True)
 
 
 def bench_rows(path: Path) -> list[Row]:
     """A sample of the benchmarks' rows with labels that speak about everything."""
-    return sample(row for row in read_parquet_dir(path, licence=LICENCE_CLASSES) if ALL in row.about)
-
-
-def sample(rows: Iterable[Row], size: int = _MEASURED) -> list[Row]:
-    """At most ``size`` decided rows of a source, side, language and label; by a hash, so always the same ones."""
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        if row.label != AMBIGUOUS and row.lang in ("en", "zh"):
-            groups.setdefault((row.source, row.side, row.lang, row.label), []).append(row)
-    return [r for group in groups.values() for r in sorted(group, key=lambda row: fraction_of(row.id))[:size]]
+    rows = read_parquet_dir(path, licence=LICENCE_CLASSES)
+    found = (row for row in rows if ALL in row.about and row.lang in _LANGUAGES)
+    return sample(found, _MEASURED, by_label=True)
 
 
 @torch.no_grad()

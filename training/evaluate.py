@@ -44,8 +44,8 @@ from training.bench_report import to_json, to_markdown
 from training.bench_table import tabulate
 from training.comparison import System, contests, read_baseline, read_system
 from training.corpora.parquet import read_parquet_dir
-from training.corpora.row import AMBIGUOUS, LICENCE_CLASSES, Row, directions_of
-from training.corpora.splits import fraction_of
+from training.corpora.row import LICENCE_CLASSES, Row, directions_of
+from training.corpora.splits import sample
 from training.queries import query_of
 from training.targets import POOLS
 
@@ -132,20 +132,6 @@ def score_to_file(scorer: Scorer, rows: Iterable[Row], path: Path, *, threads: i
                     flush=True,
                 )
     return added
-
-
-def sample(rows: Iterable[Row], limit: int | None) -> list[Row]:
-    """Rows with a decided label, at most ``limit`` a (source, side, language).
-
-    The choice is by a hash of the id, so a smaller sample is part of a larger one and scores are reused.
-    """
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if row.label != AMBIGUOUS:
-            groups.setdefault((row.source, row.side, row.lang), []).append(row)
-    if limit is None:
-        return [row for group in groups.values() for row in group]
-    return [r for group in groups.values() for r in sorted(group, key=lambda row: fraction_of(row.id))[:limit]]
 
 
 def write_table(

@@ -31,7 +31,8 @@ from training.bench_table import tabulate
 from training.comparison import contests
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import LICENCE_CLASSES, Row, directions_of
-from training.evaluate import sample, write_document
+from training.corpora.splits import sample
+from training.evaluate import write_document
 from training.targets import POOLS
 
 #: Shorter words are not taken from a list.

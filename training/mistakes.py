@@ -33,8 +33,8 @@ from guard.policy.evaluate import evaluate
 from guard.policy.load import load_policy
 from guard.policy.policy import Policy
 from guard.types import Action, Turn
-from training.corpora import ALL, AMBIGUOUS, COMPLIANT, Row, directions_of, read_parquet_dir
-from training.corpora.splits import fraction_of, split_key
+from training.corpora import ALL, COMPLIANT, Row, directions_of, read_parquet_dir
+from training.corpora.splits import sample, split_key
 from training.queries import query_of
 
 #: What a mistake may come from, and how to tell; a mistake has one cause, the first that explains it.
@@ -104,22 +104,6 @@ class Found:
 
     texts: Mapping[str, int]
     mistakes: list[Mistake]
-
-
-def sample(rows: Iterable[Row], per_group: int) -> list[Row]:
-    """Rows with a decided label, at most ``per_group`` of a source, side, language and label.
-
-    The choice is by a hash of the id: it depends on no order, and a smaller sample is part of a larger one.
-    """
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        if row.label != AMBIGUOUS:
-            groups.setdefault((row.source, row.side, row.lang, row.label), []).append(row)
-    return [
-        row
-        for _, members in sorted(groups.items())
-        for row in sorted(members, key=lambda row: (fraction_of(row.id), row.id))[:per_group]
-    ]
 
 
 def mistake_of(row: Row, scores: Mapping[str, float], policy: Policy) -> Mistake | None:
@@ -327,7 +311,9 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 
 def _draw(args: argparse.Namespace) -> None:
     heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
-    rows = sample((r for path in args.data for r in read_parquet_dir(path) if r.id in heldout), args.per_group)
+    rows = sample(
+        (r for path in args.data for r in read_parquet_dir(path) if r.id in heldout), args.per_group, by_label=True
+    )
     classifier, policy = Classifier.load(args.artifact), load_policy(args.policy)
     found = find(rows, classifier, policy)
     lines = [sheet_line(m) for m in draw(found.mistakes, args.count, args.per_source, args.seed)]

@@ -38,7 +38,6 @@ SHARES: Mapping[str, Share] = {
     "hh_rlhf_annotated": Share(9999, 2),
     "guardreasoner_mix": Share(9999, 2),
     "jade": Share(9999, 2),
-    "aisafetylab_zh": Share(9999, 2),
     "jailbreak_templates": Share(9999, 2),
     "contrast": Share(9999, 3),
     "cold": Share(9000),

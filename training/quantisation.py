@@ -38,7 +38,7 @@ from training.batches import collate
 from training.bench_columns import rank_score
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import LICENCE_CLASSES, Row, directions_of
-from training.evaluate import sample
+from training.corpora.splits import sample
 from training.network import load_network
 from training.queries import query_of
 from training.run import device

@@ -28,9 +28,9 @@ from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier, Scored
 from guard.errors import GuardError
 from guard.types import CATEGORIES, NONCOMPLIANT
-from training.ablate import sample
 from training.bench_columns import Bench
 from training.corpora import Row, directions_of, read_parquet_dir
+from training.corpora.splits import sample
 from training.queries import query_of
 
 #: Bins of the plot; the error itself is over the bins of :func:`guard.metrics.ece`.
@@ -123,7 +123,8 @@ def restricted_rows(path: Path, per_group: int, trained_on: Collection[str]) -> 
         trained_on: Names of the model's training sources.
     """
     rows = read_parquet_dir(path, licence=("restricted",))
-    return sample((row for row in rows if row.about_all and row.source not in trained_on), per_group)
+    found = (row for row in rows if row.about_all and row.source not in trained_on)
+    return sample(found, per_group, by_label=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

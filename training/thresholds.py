@@ -1,4 +1,4 @@
-r"""Stage 6: the default policy's thresholds, set on held-out training rows.
+r"""Stage 7: the default policy's thresholds, set on held-out training rows.
 
     python -m training.thresholds --artifact runs/NAME/artifact --model runs/NAME/train --data DIR \\
         --policy policies/default.yaml --max-fpr 0.01 --write
@@ -24,6 +24,7 @@ import numpy as np
 from guard.classifier.classifier import Classifier, Scored
 from guard.errors import PolicyError
 from guard.policy.load import load_policy, parse_policy
+from guard.policy.threshold_edit import set_thresholds
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import COMPLIANT, Row, directions_of, read_parquet_dir
 from training.queries import query_of
@@ -57,8 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = [r for path in args.data for r in read_parquet_dir(path) if r.id in heldout]
     compliant = [r for r in rows if r.label == COMPLIANT and r.about_all]
     classifier = Classifier.load(args.artifact)
-    # Bytes in and out: line ends and a byte order mark are the file's own.
-    text = args.policy.read_bytes().decode()
+    values: dict[str, float] = {}
     for direction in Direction:
         found = compliant_scores(classifier, compliant, direction, args.per_source)
         for rule in load_policy(args.policy).rules:
@@ -67,8 +67,10 @@ def main(argv: list[str] | None = None) -> None:
             share = args.max_fpr * (1.0 if rule.category == NONCOMPLIANT else _CATEGORY_SHARE)
             value = threshold(found, CATEGORIES.index(rule.category), share)
             print(f"{rule.id}: {rule.threshold} -> {value}")
-            text = replace_threshold(text, rule.id, value)
-    text = replace_calibrated_for(text, classifier.artifact.identity)
+            values[rule.id] = value
+    # Bytes in and out: line ends and a byte order mark are the file's own.
+    edited = set_thresholds(args.policy.read_bytes(), str(args.policy), values)
+    text = replace_calibrated_for(edited.decode(), classifier.artifact.identity)
     if args.write:
         args.policy.write_bytes(text.encode())
 
@@ -102,19 +104,6 @@ def threshold(found: Weighted, column: int, share: float) -> float:
     # The first text that is too many must stay below the threshold.
     limit = float(scores[order[inside]]) if inside < len(order) else 0.0
     return round(min(_HIGHEST, max(_LOWEST, math.floor(limit * 100) / 100 + 0.01)), 2)
-
-
-def replace_threshold(text: str, rule_id: str, value: float) -> str:
-    """The policy text with one rule's threshold changed.
-
-    Raises:
-        SystemExit: The rule is not written as ``{id: ID, ..., threshold: NUMBER`` on one line.
-    """
-    pattern = re.compile(rf"(\{{id: {re.escape(rule_id)},[^\n]*?threshold: )[0-9.]+")
-    changed, count = pattern.subn(lambda match: f"{match[1]}{value:.2f}", text)
-    if count != 1:
-        raise SystemExit(f"rule {rule_id}: no `{{id: {rule_id}, ... threshold: N` on one line (write the rule so)")
-    return changed
 
 
 def replace_calibrated_for(text: str, model: str) -> str:

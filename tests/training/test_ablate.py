@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from guard.types import CATEGORIES, NONCOMPLIANT
 from training import ablate, train
-from training.ablate import VARIANTS, read_results, sample, to_markdown
-from training.corpora import AMBIGUOUS, COMPLIANT, Row, write_parquet
+from training.ablate import VARIANTS, read_results, to_markdown
+from training.corpora import COMPLIANT, Row, write_parquet
 from training.network import GuardNetwork, load_encoder, save_network
 from training.tiny_backbone import write_tiny_backbone
 from training.train import load_backbone
@@ -32,28 +30,6 @@ def _rows(count: int, source: str, lang: str = "en", side: str = "prompt", licen
         )
         for number in range(count)
     ]
-
-
-def test_a_sample_is_capped_by_source_side_language_and_label() -> None:
-    """Each group gives at most its share, a small one all it has; undecided rows and other languages give none."""
-    rows = [*_rows(60, "big"), *_rows(60, "big", side="content"), *_rows(8, "small", "zh"), *_rows(20, "b", "fr")]
-    rows += [Row(id="u", source="big", lang="en", side="prompt", text="x", label=AMBIGUOUS)]
-    counts = Counter((row.source, row.side, row.lang, row.label) for row in sample(rows, 10))
-    both = (COMPLIANT, NONCOMPLIANT)
-    assert counts == {
-        **{("big", side, "en", label): 10 for side in ("prompt", "content") for label in both},
-        **{("small", "prompt", "zh", label): 4 for label in both},
-    }
-
-
-def test_a_sample_does_not_depend_on_the_order() -> None:
-    """The same rows in any order give the same sample, and rows of another source move none of it."""
-    rows = _rows(200, "a")
-    order = np.random.default_rng(0).permutation(len(rows))
-    chosen = {row.id for row in sample(rows, 10)}
-    assert chosen == {row.id for row in sample([rows[i] for i in order], 10)}
-    assert chosen == {row.id for row in sample([*_rows(50, "b"), *rows], 10) if row.source == "a"}
-    assert chosen != {row.id for row in rows[:20]}
 
 
 def test_unseen_rows_are_restricted_and_bench_rows_are_all(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from training.bench_columns import rank_score
 from training.bench_table import MIN_TEXTS, Line, Pool, tabulate, unseen_sources
 from training.comparison import System, contests, read_baseline, read_system, side_by_side, summary
 from training.corpora import Row, write_parquet
-from training.evaluate import Scorer, main, sample, score_to_file, write_table
+from training.evaluate import Scorer, main, score_to_file, write_table
 
 POLICY = """
 version: 1
@@ -134,15 +134,6 @@ def test_records_of_another_policy_are_not_mixed(scorer: Scorer, tmp_path: Path)
     other = replace(scorer, policy=replace(scorer.policy, revision="000000000000"))
     with pytest.raises(InvalidInput, match="another --output"):
         score_to_file(other, rows("a", 2, 2), path)
-
-
-def test_samples_are_nested_and_skip_ambiguous_rows() -> None:
-    """A smaller sample is part of a larger one, per source; ambiguous rows are never scored."""
-    texts = rows("a", 10, 10) + rows("b", 2, 1) + rows("c", 0, 4, label="ambiguous")
-    small, large = ({r.id for r in sample(texts, n)} for n in (4, 8))
-    assert small < large
-    assert len(small) == 4 + 3
-    assert len(sample(texts, None)) == 23
 
 
 def test_limited_about_is_ranked_by_its_categories() -> None:

@@ -12,7 +12,7 @@ from guard.policy.load import load_policy
 from guard.policy.policy import Policy
 from guard.types import CATEGORIES, NONCOMPLIANT, Role, Turn
 from training.corpora import COMPLIANT, Row, write_parquet
-from training.mistakes import CAUSES, FALSE_ALARM, MISS, Mistake, draw, main, mistake_of, read_causes, sample
+from training.mistakes import CAUSES, FALSE_ALARM, MISS, Mistake, draw, main, mistake_of, read_causes
 
 POLICY = """
 version: 1
@@ -87,15 +87,6 @@ def test_the_sheet_shows_every_kind_and_many_sources() -> None:
     assert len(draw([*frequent, *rare], 100, 6, seed=1)) == 21
     repeated = [replace(mistake, row=replace(mistake.row, text="asked often")) for mistake in frequent]
     assert len(draw(repeated, 20, 6, seed=1)) == 1
-
-
-def test_a_sample_is_part_of_a_larger_one() -> None:
-    """The limit is on a source, side, language and label; order does not count, undecided labels stay out."""
-    rows = [replace(GOOD, id=f"g{i}") for i in range(9)] + [replace(BAD, id=f"b{i}") for i in range(9)]
-    few, more = sample(rows, 2), sample(reversed(rows), 5)
-    assert Counter(row.label for row in few) == {COMPLIANT: 2, NONCOMPLIANT: 2}
-    assert {row.id for row in few} < {row.id for row in more}
-    assert sample([replace(GOOD, label="ambiguous")], 2) == []
 
 
 def test_a_faulty_cause_is_named_with_its_line(tmp_path: Path) -> None:

@@ -504,14 +504,6 @@ def test_threshold_leaves_at_most_the_share_above_it() -> None:
     assert above <= 5 and sum(row[column] >= value - 0.01 for row in scores) > 5
 
 
-def test_only_the_threshold_changes_in_the_policy() -> None:
-    """Comments, order and layout survive; an unknown rule is named."""
-    text = "rules:\n  # why\n  - {id: a, category: hate, threshold: 0.80, action: block}\n  - {id: b, threshold: 0.5}\n"
-    assert thresholds.replace_threshold(text, "a", 0.9) == text.replace("0.80", "0.90")
-    with pytest.raises(SystemExit, match="rule c"):
-        thresholds.replace_threshold(text, "c", 0.9)
-
-
 _HEAD = "\ufeffversion: 1\r\nname: shop # ours\r\n"
 _RULES = "rules:\r\n  # why\r\n  - {id: a, category: hate, threshold: 0.80, action: block}\r\n"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from guard.normalize import normalize
 from guard.types import Role
-from training.corpora.row import Row
+from training.corpora.row import AMBIGUOUS, Row
 
 
 def fraction_of(key: str, seed: int = 0) -> float:
@@ -57,3 +57,26 @@ def split(rows: Iterable[Row], shares: Mapping[str, float], seed: int = 0) -> di
     for row in rows:
         parts[split_of(row, shares, seed)].append(row)
     return parts
+
+
+def sample(rows: Iterable[Row], limit: int | None, *, by_label: bool = False) -> list[Row]:
+    """Rows with a decided label, at most ``limit`` a (source, side, language), or a label of these.
+
+    The choice is by a hash of the id: it depends on no order, and a smaller sample is part of a larger one, so that
+    scores are reused.
+
+    Args:
+        rows: Labelled rows; ambiguous ones are left out.
+        limit: Rows of a group at most; None for all.
+        by_label: Compliant and noncompliant rows are groups of their own.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row.label != AMBIGUOUS:
+            key = (row.source, row.side, row.lang, *((row.label,) if by_label else ()))
+            groups.setdefault(key, []).append(row)
+    return [
+        row
+        for _, members in sorted(groups.items())
+        for row in sorted(members, key=lambda row: (fraction_of(row.id), row.id))[:limit]
+    ]

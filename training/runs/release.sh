@@ -32,7 +32,7 @@ stage() { # stage NAME COMMAND...: skip what is complete
 "$python" -m training.export --model "$run/train" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
 "$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
 "$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
-    --policy policies/default.yaml --write
+    --policy policies/default.yaml --max-fpr 0.02 --write
 "$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
     --trained-on "$run/artifact"
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy policies/default.yaml \

@@ -1,4 +1,4 @@
-"""What the streams of ``bench.streams`` are composed of: harmless sentences, and violations to plant among them.
+"""What the streams of ``tests.bench.streams`` are composed of: harmless sentences, and violations to plant among them.
 
 Written for this purpose and kept out of every training file. The harmful sentences insult or threaten in general
 terms; none says how anything harmful is done. Persons and numbers are invented.

@@ -11,7 +11,7 @@ own miss and not the stream's.
 - first: seconds from the first delta until something may be shown, which without a guard is at once; median, 95 %
 - slices: screenings per 1000 characters; cost: tokens that the model read per token of text
 
-Usage: ``python -m bench.streams [--streams N] [--output FILE.json] [--readme README.md]``
+Usage: ``python -m tests.bench.streams [--streams N] [--output FILE.json] [--readme README.md]``
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from bench import stream_texts as written
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier
 from guard.engine import Engine, Opening
@@ -36,6 +35,7 @@ from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.stream import Screening
 from guard.types import Action, Content, Decision, Direction, Span
+from tests.bench import stream_texts as written
 
 _BEGIN, _END = "<!-- streams: begin -->", "<!-- streams: end -->"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.stream_texts import HARMFUL_CHINESE, HARMFUL_ENGLISH, bank_card, email, id_card, phone
-from bench.streams import CountingEngine, Planted, deltas, kinds, line, plant, policies, run, table
 from guard.classifier.classifier import Classifier
 from guard.normalize import normalize
 from guard.policy.store import PolicyStore
 from guard.recognizers import detect
+from tests.bench.stream_texts import HARMFUL_CHINESE, HARMFUL_ENGLISH, bank_card, email, id_card, phone
+from tests.bench.streams import CountingEngine, Planted, deltas, kinds, line, plant, policies, run, table
 
 
 @pytest.fixture(scope="module")
