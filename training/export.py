@@ -2,10 +2,10 @@
 
     python -m training.export --model runs/NAME/train --name NAME --output runs/NAME/artifact
 
-The encoder's activations are evened out first (training/smoothing.py), then its products become dynamic per-channel
-int8; the head, one part in a hundred of the work, stays in float. The new directory replaces the old one only if
-the graph agrees with PyTorch on the contrast texts, in the texts' scores and in the tokens'; otherwise nothing is
-overwritten.
+The encoder's activations are evened out first (training/smoothing.py), then its products become per-channel int8
+with fixed activation scales (training/static_scales.py); the head, one part in a hundred of the work, stays in float.
+The new directory replaces the old one only if the graph agrees with PyTorch on the contrast texts, in the texts' scores
+and in the tokens'; otherwise nothing is overwritten.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from training.contrast import contrast_rows
 from training.network import GuardNetwork, load_network
 from training.smoothing import smooth
 from training.sources import used_sources
+from training.static_scales import fix_scales
 
 #: Largest mean difference of a score between PyTorch and the float graph, and the int8 graph.
 _FLOAT_TOLERANCE = 1e-3
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--chunk", type=int, default=128, help="text tokens of a chunk when serving")
     parser.add_argument("--overlap", type=int, default=32)
     parser.add_argument("--context", type=int, default=64)
-    parser.add_argument("--parity-texts", type=int, default=200)
+    parser.add_argument("--parity-texts", type=int, default=400)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args(argv)
     limits = TokenLimits(chunk=args.chunk, overlap=args.overlap, context=args.context)
@@ -101,7 +102,7 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     smooth(network.encoder, lambda: _feed(network, chunks))
     full = output / "float.onnx"
     to_onnx(Scores(network).eval(), full)
-    quantize(full, output / FILES.model)
+    quantize(full, output / FILES.model, chunks)
     figures: dict[str, float] = {}
     for label, path, tolerance in (("float", full, _FLOAT_TOLERANCE), ("int8", output / FILES.model, _INT8_TOLERANCE)):
         session = Session(path, columns=len(CATEGORIES))
@@ -148,17 +149,14 @@ def to_onnx(scores: nn.Module, path: Path) -> None:
         )
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Dynamic per-channel int8 of the encoder."""
+def quantize(source: Path, target: Path, chunks: Sequence[Chunk]) -> None:
+    """Per-channel int8 of the encoder, its activation scales taken from the chunks."""
     graph = onnx.load(source).graph
     head = [node.name for node in graph.node if node.name.split("/")[2:3] in (["value"], ["attention"])]
-    quantize_dynamic(
-        source,
-        target,
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        nodes_to_exclude=head,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        dynamic = Path(folder) / target.name
+        quantize_dynamic(source, dynamic, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=head)
+        fix_scales(source, dynamic, target, chunks)
 
 
 def parity_chunks(chunker: Chunker, count: int) -> list[Chunk]:

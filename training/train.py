@@ -65,6 +65,31 @@ class Example:
     planted: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """Hides tokens from a training step: a text that is seen again is not the same, so that it is not learnt by heart.
+
+    Attributes:
+        share: Of a text's own tokens, 0..1; its context and the special tokens stay.
+        mask_id: The token that stands for a hidden one.
+    """
+
+    share: float
+    mask_id: int
+
+    def some_of(self, chunk: Chunk, rng: np.random.Generator) -> tuple[int, ...]:
+        """The chunk's tokens with a random part of the text hidden."""
+        if self.share == 0:
+            return chunk.input_ids
+        ids = np.array(chunk.input_ids)
+        own = ids[FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens]
+        own[rng.random(len(own)) < self.share] = self.mask_id
+        return tuple(ids.tolist())
+
+
+_NOTHING = Hide(0.0, 0)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Command line of this stage."""
     args = _arguments(argv)
@@ -88,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     else:
         hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         network = GuardNetwork(encoder, hidden, len(CATEGORIES)).to(device())
-    loss = fit(network, examples, args, run)
+    loss = fit(network, examples, args, run, Hide(args.mask, tokenizer.token_to_id("[MASK]") or 0))
     save_network(network, args.output)
     tokenizer.save(str(args.output / "tokenizer.json"))
     run.finish({"rows": len(mixture.train), "heldout": len(mixture.heldout), "loss": round(loss, 4)})
@@ -111,6 +136,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="stop early; 0: run to the end")
     parser.add_argument("--lr", type=float, default=1e-4, help="encoder; the head learns ten times as fast")
+    parser.add_argument("--mask", type=float, default=0.0, help="share of a text's tokens that a step hides")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
 
@@ -119,14 +145,14 @@ def load_backbone(path: str) -> tuple[Tokenizer, nn.Module]:
     """Tokenizer and encoder of a backbone, given the direction tokens where it lacks them.
 
     Raises:
-        SystemExit: The tokenizer is not of the BERT kind ([CLS], [SEP], [PAD]).
+        SystemExit: The tokenizer is not of the BERT kind ([CLS], [SEP], [PAD], [MASK]).
     """
     encoder = load_encoder(path)
     file = Path(path) / "tokenizer.json"
     tokenizer = (
         Tokenizer.from_file(str(file)) if file.exists() else AutoTokenizer.from_pretrained(path).backend_tokenizer
     )
-    absent = [token for token in ("[CLS]", "[SEP]", "[PAD]") if tokenizer.token_to_id(token) is None]
+    absent = [token for token in ("[CLS]", "[SEP]", "[PAD]", "[MASK]") if tokenizer.token_to_id(token) is None]
     if absent:
         raise SystemExit(f"{path}: the tokenizer has no {', '.join(absent)} (use a BERT-type encoder)")
     tokenizer.add_special_tokens([PROMPT_TOKEN, OUTPUT_TOKEN])
@@ -177,7 +203,9 @@ def _targets(row: Row) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return targets.values, tuple(weights)
 
 
-def fit(network: GuardNetwork, examples: list[Example], args: argparse.Namespace, run: Run) -> float:
+def fit(
+    network: GuardNetwork, examples: list[Example], args: argparse.Namespace, run: Run, hide: Hide = _NOTHING
+) -> float:
     """Train to the end of the plan, resuming from a checkpoint; returns the smoothed last loss."""
     optimizer = _optimizer(network, args.lr)
     lengths = [len(e.chunks[0].input_ids) for e in examples]
@@ -195,7 +223,7 @@ def fit(network: GuardNetwork, examples: list[Example], args: argparse.Namespace
     saved = time.time()
     network.train()
     while step < total:
-        loss = _loss(network, [examples[i] for i in plan[step]], args.seed + step)
+        loss = _loss(network, [examples[i] for i in plan[step]], hide, args.seed + step)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -224,10 +252,10 @@ def _optimizer(network: GuardNetwork, lr: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, fused=True)
 
 
-def _loss(network: GuardNetwork, batch: list[Example], seed: int) -> Tensor:
+def _loss(network: GuardNetwork, batch: list[Example], hide: Hide, seed: int) -> Tensor:
     rng = np.random.default_rng(seed)
     chunks = [e.chunks[_pick(e, rng)] for e in batch]
-    ids, mask, types = collate([(c.input_ids, c.token_type_ids) for c in chunks])
+    ids, mask, types = collate([(hide.some_of(c, rng), c.token_type_ids) for c in chunks])
     values = torch.tensor([e.values for e in batch], device=ids.device)
     weights = torch.tensor([e.weights for e in batch], device=ids.device)
     with torch.autocast(ids.device.type, dtype=torch.bfloat16):

@@ -342,6 +342,21 @@ def test_token_losses_weigh_the_same_whatever_the_length() -> None:
         assert torch.all(own == own[:1]) and float(own.sum()) == pytest.approx(float(row.sum()))
 
 
+def test_hidden_tokens_are_some_of_the_text_and_nothing_else(backbone: Path) -> None:
+    """About the asked share of the text's own tokens is hidden, anew each time; context and special tokens stay."""
+    chunker = Chunker(WordPiece.from_file(backbone / "tokenizer.json"), TokenLimits(chunk=400, overlap=2, context=40))
+    (chunk,) = chunker.chunks("a b c d e " * 60, Direction.OUTPUT, (Turn(Role.USER, "x y z"),))
+    mask_id, rng = 4, np.random.default_rng(0)
+    first, second = (np.array(train.Hide(0.2, mask_id).some_of(chunk, rng)) for _ in range(2))
+    own = np.zeros(len(first), dtype=bool)
+    own[FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens] = True
+    hidden = (first == mask_id) & own
+    assert 0.12 * own.sum() < hidden.sum() < 0.28 * own.sum()
+    assert (first[~hidden] == np.array(chunk.input_ids)[~hidden]).all()
+    assert (first != second).any()
+    assert train.Hide(0.0, mask_id).some_of(chunk, rng) == chunk.input_ids
+
+
 def test_a_token_that_is_partly_outside_is_outside() -> None:
     """A token counts as harm only if all of it is part of the plant."""
     example = _example(4, (5, 11))
