@@ -5,6 +5,8 @@
 Fits, per direction and category, ``sigmoid(a * logit + b + c * log2(chunks))`` (Platt 1999, with the chunk
 count as covariate) to the int8 graph's own raw scores of whole texts, as serving sees them. A category with
 too few held-out positives in a direction takes the fit over both directions, else keeps the identity.
+The overall column is fitted on labels that speak about everything: of a narrow one only the non-compliant rows say
+something about it, and a fit to them learns a share of non-compliant texts that no source has.
 Sources that were held out as a whole count as much as all held-out rows of the others together: what users write is
 as unlike the training corpora as one corpus is unlike another. ``training.reliability`` measures the error on sources
 that neither the training nor the fit has seen.
@@ -29,6 +31,7 @@ from guard.classifier.classifier import Classifier
 from guard.metrics import auroc, ece
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.corpora import Row, directions_of, read_parquet_dir, targets_of
+from training.corpora.splits import sample
 from training.mixture import HELD_OUT_SOURCES
 from training.queries import query_of
 
@@ -45,7 +48,7 @@ class Sample:
         logits: Logit of the pooled raw score [texts, categories].
         chunks: log2 of the number of chunks [texts].
         values: Targets [texts, categories].
-        mask: Where the row speaks [texts, categories].
+        mask: Where the row speaks [texts, categories]; of the overall column, only where it speaks about all.
         weights: What each text counts in a fit [texts].
     """
 
@@ -62,11 +65,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--artifact", type=Path, required=True, help="directory written by training.export")
     parser.add_argument("--model", type=Path, required=True, help="directory written by training.train")
     parser.add_argument("--data", type=Path, action="append", required=True)
-    parser.add_argument("--per-source", type=int, default=400, help="held-out rows of one source at most")
+    parser.add_argument(
+        "--per-source", type=int, default=400, help="held-out rows at most of a source, side and language"
+    )
     args = parser.parse_args(argv)
     heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
     rows = [row for path in args.data for row in read_parquet_dir(path) if row.id in heldout]
-    samples = {d: sample(args.artifact, rows, d, args.per_source) for d in Direction}
+    samples = {d: score(args.artifact, rows, d, args.per_source) for d in Direction}
     table = {d: fit_direction(samples, d) for d in Direction}
     old = read_artifact(args.artifact)
     artifact = write_artifact(
@@ -83,27 +88,24 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{args.artifact / FILES.description}: {artifact.identity}, {dict(artifact.metrics)}")
 
 
-def sample(artifact: Path, rows: Sequence[Row], direction: Direction, per_source: int) -> Sample:
+def score(artifact: Path, rows: Sequence[Row], direction: Direction, per_source: int) -> Sample:
     """Score held-out rows that stand for a direction, uncalibrated."""
-    taken: dict[str, int] = {}
-    chosen: list[Row] = []
-    for row in rows:
-        if direction in directions_of(row, training=True) and taken.get(row.source, 0) < per_source:
-            taken[row.source] = taken.get(row.source, 0) + 1
-            chosen.append(row)
+    chosen = sample((row for row in rows if direction in directions_of(row, training=True)), per_source)
     classifier = Classifier.load(artifact)
     raw = [classifier.raw_scores(query_of(row, direction)) for row in chosen]
     pooled = np.clip(
         np.array([scores.max(axis=0) for scores in raw]).reshape(-1, len(CATEGORIES)), _EPSILON, 1 - _EPSILON
     )
     targets = [targets_of(row) for row in chosen]
+    mask = np.array([t.mask for t in targets], dtype=bool).reshape(-1, len(CATEGORIES))
+    mask[:, CATEGORIES.index(NONCOMPLIANT)] &= np.array([row.about_all for row in chosen], dtype=bool)
     whole = np.array([row.source in HELD_OUT_SOURCES for row in chosen], dtype=bool)
     weights = np.where(whole, len(whole) / max(1, 2 * whole.sum()), len(whole) / max(1, 2 * (~whole).sum()))
     return Sample(
         logits=np.log(pooled / (1 - pooled)),
         chunks=np.log2([max(1, len(scores)) for scores in raw]),
         values=np.array([t.values for t in targets]).reshape(-1, len(CATEGORIES)),
-        mask=np.array([t.mask for t in targets], dtype=bool).reshape(-1, len(CATEGORIES)),
+        mask=mask,
         weights=weights,
     )
 

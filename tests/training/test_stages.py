@@ -24,7 +24,7 @@ from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Role, Turn
 from training import export, thresholds, train, vocab
-from training.calibrate import Sample, fit_column
+from training.calibrate import Sample, fit_column, score
 from training.corpora import COMPLIANT, Row, write_parquet
 from training.mixture import HELD_OUT_SOURCES, SHARES, build, own_rows
 from training.network import GuardNetwork, load_encoder, load_network, save_network
@@ -500,6 +500,14 @@ def test_calibration_recovers_the_line_that_made_the_labels() -> None:
     assert found is not None
     assert abs(found.a - 0.5) < 0.03 and abs(found.b + 1) < 0.1 and abs(found.c + 0.3) < 0.05
     assert fit_column([_sample(list(-logits), list(values), list(chunks))], 0) is None
+
+
+def test_narrow_labels_do_not_calibrate_the_overall_score(tiny_model_dir: Path) -> None:
+    """A source that labels hate alone counts in the hate column and leaves the overall one alone."""
+    rows = [*_rows(12), *(replace(row, about=("hate",)) for row in _rows(12, "narrow"))]
+    found = score(tiny_model_dir, rows, Direction.PROMPT, per_source=3)
+    assert found.mask[:, CATEGORIES.index("hate")].sum() == 12
+    assert found.mask[:, CATEGORIES.index(NONCOMPLIANT)].sum() == 6
 
 
 def test_too_few_positives_are_not_calibrated() -> None:
