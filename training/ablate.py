@@ -71,7 +71,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("share-25", "scaling", "rehearse", share=0.25),
     Variant("no-rehearsal", "without masked-LM rehearsal", "align"),
     Variant("no-alignment", "vocabulary with glosses only", "vocab"),
-    Variant("no-glosses", "new embeddings at random", "vocab-random"),
+    Variant("no-glosses", "new embeddings at random", "ablations/vocab-random"),
     Variant("english", "the English encoder as it is", None),
     Variant("restricted", "twin on all rows, never released", "rehearse", options=("--restricted",)),
 )

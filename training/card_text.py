@@ -176,6 +176,7 @@ STAGES: Mapping[str, str] = {
     "align": "sentence pairs: Chinese and English vectors towards the English encoder's own",
     "rehearse": "masked-LM over paragraphs of both languages",
     "train": "fine-tuning on the labelled corpora",
+    "polish": "one more pass over another draw of them, a part of each text's tokens hidden",
     "more": "more fine-tuning, on another draw",
 }
 

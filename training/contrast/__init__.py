@@ -40,6 +40,11 @@ THEMES: tuple[str, ...] = (
     "outputs_zh",
     "posts",
     "injection",
+    "knowledge",
+    "values",
+    "hijack",
+    "calm_outputs",
+    "chats_en",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12

