@@ -62,7 +62,7 @@ def test_texts_are_short_and_whole(rows: list[dict[str, Any]]) -> None:
         context = row["context"]
         turns = [turn["text"] for turn in context] if isinstance(context, list) else [context] if context else []
         for text in [row["text"], *turns]:
-            assert text.strip() and len(text) <= 700, row["id"]
+            assert text.strip() and len(text) <= 900, row["id"]
             assert not re.search(r"\{s\d+\}", text) and not re.search(r"<[^<>]*\|", text), row["id"]
 
 

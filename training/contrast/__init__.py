@@ -45,6 +45,8 @@ THEMES: tuple[str, ...] = (
     "hijack",
     "calm_outputs",
     "chats_en",
+    "chats_zh",
+    "borderline",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
