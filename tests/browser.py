@@ -79,13 +79,13 @@ class Page:
     def resize(self, width: int, height: int) -> None:
         """Give the window a size."""
         mobile = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
 
     def settle(self) -> None:
         """Wait until what was asked for is drawn and said."""
-        self.evaluate("new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 400))")
+        self.evaluate(
+            "new Promise(done => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 400))"
+        )
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in JavaScript, awaited."""

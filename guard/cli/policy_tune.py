@@ -121,7 +121,7 @@ def _report(path: Path, policy: Policy, records: Labelled, found: Tuning, notes:
         Fact("model", found.model),
         Fact("goal", _words(found)),
         Fact(
-            "records", f"{len(records)} labelled; curves and slices are of all of them, the first tables say of which"
+            "records", f"{len(records)} labelled: curves and slices are of all of them, the tables below say of which"
         ),
     )
     proposed = [

@@ -77,13 +77,13 @@ def diff_tables(found: Diff) -> tuple[Table, ...]:
     )  # fmt: skip
     tallied = (
         Column("records", _COUNT), Column("stopped", _COUNT), Column("now", _COUNT), Column("stricter", _COUNT),
-        Column("looser", _COUNT), Column("gains", _COUNT), Column("losses", _COUNT), Column("p", _RATE),
+        Column("looser", _COUNT), Column("gains", _COUNT), Column("losses", _COUNT), Column("p", _SCORE),
     )  # fmt: skip
     parts = (("all", found.total), ("label compliant", found.compliant), ("label noncompliant", found.noncompliant))
     slices = Table(
         "Slices",
-        "Gains are flips that made a decision right. p is McNemar's test of gains against losses, not corrected for how "
-        "many slices one looks at.",
+        "Gains are flips that made a decision right. p is McNemar's test of gains against losses, not corrected for "
+        "how many slices one looks at.",
         (Column("slice"), *tallied),
         tuple((name, *_tally(t)) for name, t in (*parts, *((f"{s.key} {s.value}", s.tally) for s in found.slices))),
     )
@@ -163,8 +163,9 @@ def _part_tables(found: Tuning, part: TunedPart) -> Iterator[Table]:
         (Column("rule", _RULE), Column("threshold", _SCORE), Column("now", _SCORE), Column("positives", _COUNT),
          Column("negatives", _COUNT), *moved, Column("left alone")),
         tuple(
-            (r.id, r.old, r.new, r.held_out.after.positives, r.held_out.after.negatives, *_moved(r.held_out), r.left_alone)
+            (r.id, r.old, r.new, now.positives, now.negatives, *_moved(r.held_out), r.left_alone)
             for r in part.rules
+            for now in (r.held_out.after,)
         ),
     )  # fmt: skip
 
@@ -182,7 +183,7 @@ def _moved(change: Change) -> tuple[Cell, ...]:
 
 
 def _tally(t: Tally) -> tuple[Cell, ...]:
-    p = t.p if t.labelled else None
+    p = float(f"{t.p:.2g}") if t.labelled else None
     return t.records, t.stopped_old, t.stopped_new, t.stricter, t.looser, t.gains, t.losses, p
 
 

@@ -66,16 +66,19 @@ function figures() {
 }
 
 function sentence() {
-  const {curves, index, from} = state, {rule} = curves;
+  const {curves, index, from} = state, {rule} = curves, [mark] = rule.marks;
   const now = curves.at(index, from);
   const judged = rule.positives + rule.negatives
     ? `${count(now.found)} of ${count(rule.positives)} texts in the category are found, ` +
-      `${count(now.alarms)} of ${count(rule.negatives)} others are false alarms`
-    : `the rule fires on ${count(now.fired)} of ${count(rule.unknown)} texts, none of them labelled`;
-  const flips = rule.action === 'allow' ? '' :
-    `; against ${rule.marks[0].name} (${score(rule.marks[0].threshold)}) ${count(now.flipped)} decisions ` +
-    `${rule.shadow ? 'would flip, did the rule act' : 'flip'}, all other rules as they are`;
-  return `At ${score(grid[index])} ${judged}${flips}.`;
+      `${count(now.alarms)} of ${count(rule.negatives)} others are false alarms.`
+    : `the rule fires on ${count(now.fired)} of ${count(rule.unknown)} texts, none of them labelled.`;
+  let flips = '';
+  if (index === from) flips = ` This is the ${mark.name} threshold.`;
+  else if (rule.action !== 'allow') {
+    flips = ` Against the ${mark.name} ${score(mark.threshold)}, ${count(now.flipped)} decisions ` +
+      `${rule.shadow ? 'would flip, did the rule act' : 'flip'}; all other rules stay as they are.`;
+  }
+  return `At ${score(grid[index])}: ${judged}${flips}`;
 }
 
 let drawing = 0, saying = 0;
@@ -133,6 +136,10 @@ function choose(id) {
   moveTo(start);
 }
 
+function worth(rule) {
+  return 2 * (rule.marks.length > 1) + (rule.positives > 0 && rule.negatives > 0);
+}
+
 function begin() {
   showHead();
   byId('slider').max = String(grid.length - 1);
@@ -147,8 +154,8 @@ function begin() {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
     plots.show(state.curves, state.index, byId('zoom').checked);
   });
-  // A rule that can be judged is worth more at first sight than one that cannot.
-  const first = report.rules.find(rule => rule.positives && rule.negatives) ?? report.rules[0];
+  // At first sight a rule that is to change is worth most, then one that can be judged.
+  const [first] = [...report.rules].sort((a, b) => worth(b) - worth(a));
   byId('rule').value = first.id;
   choose(first.id);
 }

@@ -1,6 +1,6 @@
 // The four plots of a rule, drawn once; only the place of the slider in them moves.
 
-const BINS = 50;
+const BINS = 20;
 const CONFIG = {displayModeBar: false, responsive: true, scrollZoom: false};
 
 function colours() {
@@ -42,8 +42,8 @@ function points(curves, grid, index, x, y) {
   });
   const symbols = ['diamond', 'star', 'triangle-up', 'square'];
   const marks = curves.rule.marks.map((mark, i) =>
-    point(nearest(grid, mark.threshold), `${mark.name} ${score(mark.threshold)}`, symbols[i % 4], markColour(c, i), 13));
-  return [...marks, point(index, 'slider', 'circle', c.accent, 11)];
+    point(nearest(grid, mark.threshold), `${mark.name} ${score(mark.threshold)}`, symbols[i % 4], markColour(c, i), 16));
+  return [...marks, point(index, 'slider', 'circle', c.accent, 9)];
 }
 
 function curve(curves, grid, x, y) {
@@ -119,8 +119,8 @@ class Plots {
     const traces = kinds.map(([name, key, colour]) => [name, histogram(grid, rule.counts[key], BINS), colour])
       .filter(([, bins]) => bins.some(Boolean))
       .map(([name, bins, colour]) => ({
-        type: 'bar', name, x: bins.map((_, i) => (i + 0.5) / BINS), y: bins, width: 1 / BINS, opacity: 0.65,
-        marker: {color: colour}, customdata: bins.map((_, i) => `${score(i / BINS)} to ${score((i + 1) / BINS)}`),
+        type: 'bar', name, x: bins.map((_, i) => (i + 0.5) / BINS), y: bins, marker: {color: colour},
+        customdata: bins.map((_, i) => `${score(i / BINS)} to ${score((i + 1) / BINS)}`),
         hovertemplate: `${name}<br>score %{customdata}<br>%{y} records<extra></extra>`,
       }));
     if (!traces.length) {
@@ -129,7 +129,7 @@ class Plots {
     }
     const y = axis('records (log)', {type: 'log', range: undefined, autorange: true, dtick: 1});
     draw(this.place.histogram, traces,
-      layout(axis('score'), y, {barmode: 'overlay', shapes: lines(rule, grid[index]), showlegend: true, bargap: 0}),
+      layout(axis('score'), y, {barmode: 'group', bargap: 0.15, shapes: lines(rule, grid[index]), showlegend: true}),
       `Histogram of the scores of the rule ${rule.id}, by label, with its thresholds`);
   }
 

@@ -12,6 +12,9 @@ const rate = value => value === null || Number.isNaN(value) ? '–' : value.toFi
 const count = value => value === null ? '–' : value.toLocaleString('en');
 const score = value => value === null ? '–' : String(Number(value.toPrecision(6)));
 
+// Columns that need room.
+const WIDE = {text: 'text', 'left alone': 'long'};
+
 // A cell as {sorts: what it is sorted by, shown: what stands in it}; an estimate brings its interval.
 function cellOf(value, kind) {
   if (kind === 'rate') {
@@ -67,7 +70,7 @@ function makeTable(table, level, onRule) {
     table.columns.forEach((column, index) => {
       const {sorts, shown} = cellOf(row[index], column.kind);
       const tag = index ? 'td' : 'th';
-      const cell = element(tag, {class: ranged(column) ? 'number' : column.name === 'text' ? 'text' : ''});
+      const cell = element(tag, {class: ranged(column) ? 'number' : WIDE[column.name] ?? ''});
       if (!index) cell.scope = 'row';
       if (column.name === 'text') cell.dir = 'auto';
       if (column.kind === 'rule' && onRule(row[index])) {
