@@ -83,12 +83,20 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
-def page(chromium: Browser, folder: Path) -> Page:
+@pytest.fixture(scope="module")
+def opened(chromium: Browser, folder: Path) -> Page:
     """The page of eval."""
     made = chromium.page()
     made.open(folder / "eval.html")
     return made
+
+
+@pytest.fixture
+def page(opened: Page) -> Page:
+    """The page of eval, with its first rule as it was."""
+    opened.evaluate("choose('hate')")
+    opened.settle()
+    return opened
 
 
 @pytest.mark.parametrize("name", ["eval", "tune", "diff", "replay"])
