@@ -55,6 +55,8 @@ def check_report(path: Path | None, source: Path) -> None:
     _plotly()
     if source.exists() and not source.is_file():
         raise InvalidInput.of(str(source), "cannot be read twice, as --report does", "give a file")
+    if str(path) == "-":
+        raise InvalidInput.of("--report", "a page takes a file", "give the path of a file, such as report.html")
     if path.exists():
         if not path.is_file():
             raise InvalidInput.of("--report", f"{str(path)!r} is not a file", "give the path of a file")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ _POLICY = policy_of(
 )
 _HEAD = Head("title", (), (), ())
 _SCORES = st.sampled_from([0.0, 0.00004, 0.3, 0.4, 0.5, 0.6199, 0.62, 0.7, 0.9995, 1.0])
-_LABELS = st.sampled_from(
+_LABELS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"label": "compliant"},
         {"label": "compliant", "about": ("hate",)},
