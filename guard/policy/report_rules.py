@@ -92,14 +92,19 @@ def grid(marks: Iterable[float]) -> tuple[float, ...]:
     return tuple(sorted(thousandths | low | {round(value, 4) for value in high} | set(marks)))
 
 
+def concerns(rule: Rule, records: Labelled) -> Bools:
+    """True for the records that are a rule's business, [records]."""
+    return records.travels(rule.direction)
+
+
 def rule_scores(rule: Rule, records: Labelled) -> Floats:
     """A rule's score of every record, -inf where it has none or the record is none of its business; [records]."""
-    return np.where(records.travels(rule.direction), records.scores[rule.category], -np.inf)
+    return np.where(concerns(rule, records), records.scores[rule.category], -np.inf)
 
 
 def rule_truth(rule: Rule, records: Labelled) -> NDArray[np.int8]:
     """As :meth:`Labelled.of_category`, -1 too for what is none of the rule's business; [records]."""
-    return np.where(records.travels(rule.direction), records.of_category(rule.category), -1).astype(np.int8)
+    return np.where(concerns(rule, records), records.of_category(rule.category), -1).astype(np.int8)
 
 
 class _Counting:
@@ -128,7 +133,7 @@ class _Counting:
             marks=marks,
             positives=int(np.sum(truth == 1)),
             negatives=int(np.sum(truth == 0)),
-            unknown=int(np.sum(self._records.travels(rule.direction) & (truth < 0))),
+            unknown=int(np.sum(concerns(rule, self._records) & (truth < 0))),
             counts=self._counts(rule, truth, scores),
             whole=self._whole(rule, scores) if acts(rule) else None,
             auprc=measured.ranking.auprc if measured else _NOTHING,

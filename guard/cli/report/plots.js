@@ -129,7 +129,8 @@ class Plots {
       empty(this.place.histogram, 'No record has a score of this rule.');
       return;
     }
-    const y = axis('records (log)', {type: 'log', range: undefined, autorange: true, dtick: 1});
+    const most = Math.max(...traces.flatMap(trace => trace.y));
+    const y = axis('records (log)', {type: 'log', range: [Math.log10(0.6), Math.log10(most) + 0.1], dtick: 1});
     draw(this.place.histogram, traces,
       layout(axis('score'), y, {barmode: 'group', bargap: 0.15, shapes: lines(rule, grid[index]), showlegend: true}),
       `Histogram of the scores of the rule ${rule.id}, by label, with its thresholds`);
