@@ -70,7 +70,7 @@ def _moved(rule_id: str, threshold: float) -> Policy:
     return replace(_POLICY, rules=tuple(rules))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(_records(), st.sampled_from(range(len(_POLICY.rules))), st.sampled_from([0.0, 0.0003, 0.3, 0.62, 0.7, 1.0]))
 def test_counts_say_what_eval_and_diff_say(records: list[Record], number: int, threshold: float) -> None:
     """At any threshold the counts give the figures of eval, for the rule and the policy, and the flips of diff."""
@@ -96,6 +96,7 @@ def test_counts_say_what_eval_and_diff_say(records: list[Record], number: int, t
     assert abs(_reached(rule.counts.decisive, index) - _reached(rule.counts.decisive, at_mark)) == flipped
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), max_size=5), st.integers(0, 1000), st.integers(1, 20))
 def test_grid(marks: list[float], thousandths: int, part: int) -> None:
     """It ascends from 0 to 1 and has every thousandth as people write it, every mark, and the histogram's borders."""
