@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench bench-streams hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,11 +19,14 @@ help: ## this list
 demo: $(INSTALLED) ## install the package and screen real texts over gRPC
 	@$(VENV)/bin/guard demo
 
-test: $(DEV_INSTALLED) ## every test; the time per group stands at the end
+test: $(DEV_INSTALLED) browser ## every test; the time per group stands at the end
 	@$(DEV)/bin/python -m pytest
 
 core: $(DEV_INSTALLED) ## the unit tests of the pure core alone
 	@$(DEV)/bin/python -m pytest -m core
+
+browser: ## a Chromium for the tests of the report, where none is here
+	@.ci/browser
 
 lint: ruff format mypy imports buf proto-check schema-check hadolint ## every static check
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +11,13 @@ import typer
 from guard.cli.options import Format, FormatOption
 from guard.cli.output import printable, say, shortened, write_line
 from guard.cli.policy_report import RECORDS, json_line, section
+from guard.cli.report_page import ReportOption, check_report, write_report
 from guard.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
     from guard.policy.comparison import Diff, Tally
+    from guard.policy.policy import Policy
+    from guard.policy.report import Report
 
 _SHOWN_SLICES = 20
 _ID_CELLS = 24
@@ -34,6 +38,7 @@ def diff(
         Path | None, typer.Option("--new", metavar="FILE", help="Records of the same texts, of the new model.")
     ] = None,
     examples: Annotated[int, typer.Option(min=0, max=1000, help="Flips to show of each kind.")] = 5,
+    report: ReportOption = None,
     format_: FormatOption = Format.TABLE,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if a decision changes.")] = False,
 ) -> None:
@@ -51,6 +56,8 @@ def diff(
     from guard.policy.load import load_policy, resolve_policy
     from guard.policy.pairs import Pairs
 
+    decided = new or records or Path()
+    check_report(report, decided)
     before = load_policy(resolve_policy(old_policy))
     after = before if new_policy is None else load_policy(resolve_policy(new_policy))
     pairs = Pairs(records or old or Path(), new)
@@ -62,8 +69,34 @@ def diff(
         write_line(json_line(found, notes))
     else:
         _show(found)
+    if report is not None:
+        write_report(report, _report(decided, before, after, found, notes))
     if exit_code and found.flipped:
         raise typer.Exit(1)
+
+
+def _report(path: Path, before: Policy, after: Policy, found: Diff, notes: Sequence[str]) -> Report:
+    from guard.policy.report import Fact, Mark
+    from guard.policy.report_file import report_on
+    from guard.policy.report_rules import Head, marks_of
+    from guard.policy.report_tables import diff_tables
+
+    # The slider starts at the new threshold, and flips are counted against the old one.
+    marks = marks_of(after, ("old", {rule.id: rule.threshold for rule in before.rules}))
+    marks = {name: own if len(own) == 1 else (own[1], Mark("new", own[0].threshold)) for name, own in marks.items()}
+    total = found.total
+    facts = (
+        Fact("policy", _change(found.old.policy, found.new.policy)),
+        Fact("model", _change(found.old.model, found.new.model)),
+        Fact("records", f"{total.records} compared, {found.flipped} flipped; {total.labelled} labelled"),
+        Fact("curves", f"{after.identity} on the scores of {found.new.model}"),
+    )
+    title = (
+        f"What changes from {before.name} to {after.name}"
+        if before.name != after.name
+        else f"What changes in {after.name}"
+    )
+    return report_on(path, after, Head(title, facts, tuple(notes), diff_tables(found)), marks)
 
 
 def _check(new_policy: str | None, records: Path | None, old: Path | None, new: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +11,15 @@ import typer
 from guard.cli.options import Format, FormatOption, ModelOption
 from guard.cli.output import printable, say, shortened, write_line
 from guard.cli.policy_report import RECORDS, json_line, model_notes, rate, section
+from guard.cli.report_page import ReportOption, check_report, write_report
 from guard.errors import InvalidInput
 
 if TYPE_CHECKING:
     from guard.policy.eval import Evaluation, RuleMeasures
+    from guard.policy.labelled import Labelled
     from guard.policy.measures import Estimate, Measures
+    from guard.policy.policy import Policy
+    from guard.policy.report import Report
 
 _SHOWN_SLICES = 30
 _NAME_CELLS = 48
@@ -27,6 +32,7 @@ def evaluate(
         str | None, typer.Option("--rule", metavar="ID", help="Show one rule in full: its slices and its calibration.")
     ] = None,
     model: ModelOption = None,
+    report: ReportOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Measure a policy on labelled records: precision, recall, F1 and false alarms, with 95 % intervals.
@@ -42,6 +48,7 @@ def evaluate(
     from guard.policy.load import load_policy, resolve_policy
     from guard.policy.suggest import did_you_mean
 
+    check_report(report, records)
     loaded = load_policy(resolve_policy(policy))
     ids = [known.id for known in loaded.rules]
     if rule is not None and rule not in ids:
@@ -58,6 +65,19 @@ def evaluate(
         _show_rule(next(measured for measured in found.rules if measured.id == rule))
     else:
         _show(found)
+    if report is not None:
+        write_report(report, _report(records, loaded, labelled, found, notes))
+
+
+def _report(path: Path, policy: Policy, records: Labelled, found: Evaluation, notes: Sequence[str]) -> Report:
+    from guard.policy.report import Fact
+    from guard.policy.report_file import report_on
+    from guard.policy.report_rules import Head, marks_of
+    from guard.policy.report_tables import eval_tables
+
+    facts = (Fact("policy", found.policy), Fact("model", found.model), Fact("records", f"{found.records} labelled"))
+    head = Head(f"How well {policy.name} decides", facts, tuple(notes), eval_tables(found))
+    return report_on(path, policy, head, marks_of(policy), records, found)
 
 
 def _show(found: Evaluation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,12 @@ import typer
 from guard.cli.options import Format, FormatOption
 from guard.cli.output import printable, say, shortened, write_line
 from guard.cli.policy_report import json_line, section
+from guard.cli.report_page import ReportOption, check_report, write_report
 
 if TYPE_CHECKING:
+    from guard.policy.policy import Policy
     from guard.policy.replayed import Replay
+    from guard.policy.report import Report
 
 _SHOWN_HOURS = 48
 _ID_CELLS = 24
@@ -25,6 +29,7 @@ def replay(
         Path, typer.Option("--log", metavar="FILE", help="Decisions as records, in JSON Lines; texts are not needed.")
     ],
     examples: Annotated[int, typer.Option(min=0, max=1000, help="Decisions to show of each kind of change.")] = 5,
+    report: ReportOption = None,
     format_: FormatOption = Format.TABLE,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if a decision changes.")] = False,
 ) -> None:
@@ -40,8 +45,10 @@ def replay(
     from guard.policy.record_file import read_records
     from guard.policy.replay import replay as decide_again
 
+    check_report(report, log)
     notes: list[str] = []
-    found = decide_again(load_policy(resolve_policy(policy)), read_records(log, notes), examples=examples)
+    loaded = load_policy(resolve_policy(policy))
+    found = decide_again(loaded, read_records(log, notes), examples=examples)
     notes += found.notes
     for note in notes:
         say(printable(note))
@@ -49,13 +56,36 @@ def replay(
         write_line(json_line(found, notes))
     else:
         _show(found)
+    if report is not None:
+        write_report(report, _report(log, loaded, found, notes))
     if exit_code and found.changed:
         raise typer.Exit(1)
 
 
+def _report(path: Path, policy: Policy, found: Replay, notes: Sequence[str]) -> Report:
+    from guard.policy.report import Fact
+    from guard.policy.report_file import report_on
+    from guard.policy.report_rules import Head, marks_of
+    from guard.policy.report_tables import replay_tables
+
+    counts = f"{found.records}, {found.changed} changed, {found.undecidable} undecidable without the text"
+    facts = (
+        Fact("policy", found.policy),
+        Fact("logged", _logged(found)),
+        Fact("model", found.model),
+        Fact("records", counts),
+    )
+    head = Head(f"What {policy.name} would have done", facts, tuple(notes), replay_tables(found))
+    return report_on(path, policy, head, marks_of(policy))
+
+
+def _logged(found: Replay) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in found.logged_policies)
+
+
 def _show(found: Replay) -> None:
     write_line(f"policy   {found.policy}")
-    write_line(f"logged   {', '.join(f'{name} ({count})' for name, count in found.logged_policies)}")
+    write_line(f"logged   {_logged(found)}")
     write_line(f"model    {found.model}")
     write_line(f"records  {found.records}, {found.changed} changed, {found.undecidable} undecidable without the text")
     section(("action", "logged", "now"), ((a.action.value, a.logged, a.now) for a in found.actions))

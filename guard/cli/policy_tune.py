@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +12,15 @@ import typer
 from guard.cli.options import Format, FormatOption, ModelOption
 from guard.cli.output import printable, say, write_line
 from guard.cli.policy_report import RECORDS, json_line, model_notes, rate, section
+from guard.cli.report_page import ReportOption, check_report, write_report
 from guard.errors import InvalidInput, Violation
 
 if TYPE_CHECKING:
     from guard.policy.goal import Goal
+    from guard.policy.labelled import Labelled
     from guard.policy.measures import Estimate, Measures
+    from guard.policy.policy import Policy
+    from guard.policy.report import Report
     from guard.policy.tuning import TunedPart, Tuning
 
 _UNMET = 1
@@ -59,6 +63,7 @@ def tune(
         bool, typer.Option("--write", help="Change the thresholds in the file, and nothing else.")
     ] = False,
     model: ModelOption = None,
+    report: ReportOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Choose the thresholds of a policy on labelled records, and report them on others.
@@ -75,6 +80,7 @@ def tune(
     from guard.policy.tune import Options
     from guard.policy.tune import tune as choose
 
+    check_report(report, records)
     file = resolve_policy(policy)
     if write and not Path(policy).exists():
         cure = f"copy it: cp {file} mine.yaml"
@@ -98,8 +104,31 @@ def tune(
         if write:
             what = f"wrote {len(found.thresholds())} thresholds to {file}" if written else f"left {file} as it was"
             write_line(f"\n{what}")
+    if report is not None:
+        write_report(report, _report(records, loaded, labelled, found, notes))
     if not found.met:
         raise typer.Exit(_UNMET)
+
+
+def _report(path: Path, policy: Policy, records: Labelled, found: Tuning, notes: Sequence[str]) -> Report:
+    from guard.policy.report import Fact
+    from guard.policy.report_file import report_on
+    from guard.policy.report_rules import Head, marks_of
+    from guard.policy.report_tables import tune_tables
+
+    facts = (
+        Fact("policy", found.policy),
+        Fact("model", found.model),
+        Fact("goal", _words(found)),
+        Fact(
+            "records", f"{len(records)} labelled: curves and slices are of all of them, the tables below say of which"
+        ),
+    )
+    proposed = [
+        (f"proposed {part.language or ''}".rstrip(), {rule.id: rule.new for rule in part.rules}) for part in found.parts
+    ]
+    head = Head(f"New thresholds for {policy.name}", facts, tuple(notes), tune_tables(found))
+    return report_on(path, policy, head, marks_of(policy, *proposed), records)
 
 
 def _goal(max_fpr: float | None, min_recall: float | None, cost: str | None, holdout: float) -> Goal:

@@ -52,6 +52,7 @@ class Labelled:
         truth: Which of them a record has.
         facets: What the records are sliced by.
         order: A number that follows from the text and nothing else, to split the records by.
+        places: Where a record begins in its file, in bytes.
         notes: What was left out or may mislead, one line each.
     """
 
@@ -62,6 +63,7 @@ class Labelled:
     truth: Codes
     facets: tuple[Facet, ...]
     order: NDArray[np.uint32]
+    places: NDArray[np.uint64]
     notes: tuple[str, ...]
 
     def __len__(self) -> int:

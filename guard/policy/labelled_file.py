@@ -33,12 +33,13 @@ _SHOWN_NAMES = 5
 _DIRECTIONS = tuple(Direction)
 
 
-def read_labelled(path: Path, categories: Collection[str]) -> Labelled:
+def read_labelled(path: Path, categories: Collection[str], *, unlabelled: bool = False) -> Labelled:
     """Read the labelled records of a file.
 
     Args:
         path: Records of one model, in JSON Lines.
         categories: What the rules look at.
+        unlabelled: Keep the records without a label, too; every truth about them is unknown.
 
     Raises:
         InvalidInput: The file has no record, none with a label, broken lines, duplicate ids or records of several
@@ -46,12 +47,12 @@ def read_labelled(path: Path, categories: Collection[str]) -> Labelled:
         OSError: It cannot be read.
     """
     notes: list[str] = []
-    builder = _Builder(tuple(dict.fromkeys(categories)))
+    builder = _Builder(tuple(dict.fromkeys(categories)), unlabelled)
     with path.open("rb") as lines:
         file = RecordFile(path, lines, notes, _parse)
-        for _, line in file.records():
-            builder.add(line.value)
-    if not builder.labelled:
+        for place, line in file.records():
+            builder.add(line.value, place)
+    if not (builder.kept or unlabelled):
         raise InvalidInput.of(f"{path}: label", f"none of {builder.seen} records has one", _CURE_LABELS)
     return builder.result(file.model, notes)
 
@@ -142,8 +143,9 @@ class _Interned:
 class _Builder:
     """Adds records up into arrays. Used once."""
 
-    def __init__(self, categories: tuple[str, ...]) -> None:
+    def __init__(self, categories: tuple[str, ...], unlabelled: bool) -> None:
         self.seen = 0
+        self._keep_all = unlabelled
         self._categories = categories
         self._scores = [array("d") for _ in categories]
         self._plans: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
@@ -153,23 +155,23 @@ class _Builder:
         self._truth = array("i")
         self._language, self._length = _Interned(0), array("i")
         self._tags: dict[str, _Interned | None] = {}
-        self._order = array("I")
+        self._order, self._places = array("I"), array("Q")
         self._degraded = self._unlabelled = 0
         self._detected: set[str] = set()
 
     @property
-    def labelled(self) -> int:
+    def kept(self) -> int:
         """Records that were kept."""
         return len(self._truth)
 
-    def add(self, value: dict[str, Any]) -> None:
-        """Add a sound record."""
+    def add(self, value: dict[str, Any], place: int) -> None:
+        """Add a sound record, which begins at this byte of its file."""
         self.seen += 1
         if value["degraded"]:
             self._degraded += 1
             return
         truth = _truth_of(value)
-        if truth[0] is None and not truth[1]:
+        if truth[0] is None and not truth[1] and not self._keep_all:
             self._unlabelled += 1
             return
         self._add_scores(value["scores"], value["detections"])
@@ -177,6 +179,7 @@ class _Builder:
         self._truth.append(self._truths.setdefault(truth, len(self._truths)))
         self._language.add(value["lang"])
         self._length.append(min(value["tokens"], _LENGTHS[-1] + 1))
+        self._places.append(place)
         self._order.append(zlib.crc32(value["text_hash"].encode()))
         if value["tags"] or self._tags:
             self._add_tags(value["tags"])
@@ -194,6 +197,7 @@ class _Builder:
             truth=np.frombuffer(self._truth, np.int32),
             facets=tuple(facets),
             order=np.frombuffer(self._order, np.uint32),
+            places=np.frombuffer(self._places, np.uint64),
             notes=(*notes, *self._notes(model)),
         )
 

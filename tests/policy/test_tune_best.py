@@ -47,6 +47,7 @@ def _records(draw: st.DrawFn) -> Labelled:
         truth=column(0, 0, 1, 2, 3).astype(np.int32),
         facets=(Facet("language", ("en",), np.zeros(size, np.int32)),),
         order=np.arange(size, dtype=np.uint32),
+        places=np.arange(size, dtype=np.uint64),
         notes=(),
     )
 
