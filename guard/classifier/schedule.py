@@ -158,6 +158,7 @@ class Schedule(Generic[C]):
         self._max_batch_tokens = max_batch_tokens
         self._max_queue_tokens = max_queue_tokens
         self._calls: deque[C] = deque()
+        self._turns = 0  # tokens of one chunk of every call
         self._seen_tokens = self._seen_seconds = 0.0
 
     def refusal(self, tokens: int, chunks: int, remaining: float) -> Refusal | None:
@@ -184,13 +185,13 @@ class Schedule(Generic[C]):
 
         Before each of its chunks every other call has its turn, as long as it has chunks.
         """
-        turns = sum(call.next_size for call in self._calls)
-        ahead = min(turns * chunks, self.tokens) + self.reserved + self.running
+        ahead = min(self._turns * chunks, self.tokens) + self.reserved + self.running
         return _CAUTION * (self._seconds(ahead + tokens) or 0.0)
 
     def add(self, call: C) -> None:
         """Let a call's chunks wait; at the end of the queue."""
         self._calls.append(call)
+        self._turns += call.next_size
         self.tokens += call.left
 
     def remove(self, call: C) -> bool:
@@ -198,21 +199,23 @@ class Schedule(Generic[C]):
         if call.exhausted or call not in self._calls:
             return False
         self._calls.remove(call)
-        self.tokens -= call.left
+        self._forget(call)
         return True
 
     def expire(self, now: float) -> list[C]:
         """Forget the calls whose time is over, and name them."""
         late = [call for call in self._calls if call.expires <= now]
-        for call in late:
-            self.remove(call)
+        if late:
+            self._calls = deque(call for call in self._calls if call.expires > now)
+            for call in late:
+                self._forget(call)
         return late
 
     def clear(self) -> list[C]:
         """Forget every call, and name them."""
         calls = list(self._calls)
         self._calls.clear()
-        self.tokens = 0
+        self.tokens = self._turns = 0
         return calls
 
     def take(self) -> Batch[C] | None:
@@ -231,8 +234,10 @@ class Schedule(Generic[C]):
                 passed_over.append(call)
                 continue
             shortest, longest = low, high
+            self._turns -= call.next_size
             pieces.append(Piece(call, call.take()))
             if not call.exhausted:
+                self._turns += call.next_size
                 self._calls.append(call)
             if group is None or longest * (len(pieces) + 1) > self._max_batch_tokens:
                 break
@@ -247,6 +252,10 @@ class Schedule(Generic[C]):
         self.running -= batch.tokens
         self._seen_tokens = self._seen_tokens * _FADE + batch.tokens
         self._seen_seconds = self._seen_seconds * _FADE + seconds
+
+    def _forget(self, call: C) -> None:
+        self.tokens -= call.left
+        self._turns -= call.next_size
 
     def _seconds(self, tokens: float) -> float | None:
         """What so many tokens take all workers together; None as long as no run was timed."""
