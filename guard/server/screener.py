@@ -40,7 +40,7 @@ _WAY_BACK = 0.1
 _LONGEST_WAY_BACK = 0.05
 
 # Bytes of UTF-8 a token, on average in both languages; the template has three tokens.
-_BYTES_A_TOKEN = 4
+_BYTES_A_TOKEN = 5
 _TEMPLATE_TOKENS = 3
 
 
@@ -106,8 +106,8 @@ class Screener:
             batch_tokens=of.batch_tokens,
             padding_tokens=of.padding_tokens,
             rejected=dict(of.rejected),
-            cache_hits=self._cache.hits if self._cache else 0,
-            cache_misses=self._cache.misses if self._cache else 0,
+            cache_hits=self._cache.hits if self._cache is not None else 0,
+            cache_misses=self._cache.misses if self._cache is not None else 0,
             degraded=self._degraded,
         )
 
@@ -205,7 +205,7 @@ class Screener:
         """Note a query's scores, if they are known, or what of it is to be run."""
         key = None
         try:
-            if self._cache:
+            if self._cache is not None:
                 key = self._cache.key(query, classifier.artifact.revision)
                 scored = self._cache.get(key)
                 if scored:
@@ -243,7 +243,7 @@ class Screener:
             scored = _pooled(work.engine.classifier, known.reading, outcomes, asked.call, asked.waited)
         except Exception as error:
             return error
-        if self._cache and known.key is not None:
+        if self._cache is not None and known.key is not None:
             self._cache.put(known.key, scored)
         return scored
 

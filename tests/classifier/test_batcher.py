@@ -68,7 +68,7 @@ class _Waiting:
 
     def results(self) -> list[Raw | Exception | None]:
         assert self.over.wait(_WAIT)
-        return [outcome and outcome.raw for outcome in self.call.outcomes]
+        return [None if outcome is None else outcome.raw for outcome in self.call.outcomes]
 
     def raw(self) -> list[Raw]:
         results = self.results()
