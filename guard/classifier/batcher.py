@@ -183,18 +183,16 @@ class Batcher:
         group = session if self._batching and session.shared else None
         call = PendingCall(session, chunks, expires=expires, group=group, done=done, submitted=time.monotonic())
         with self._changed:
-            if self._closed:
-                self._end(call)
-                return call
-            self._schedule.add(call)
-            self._changed.notify(len(chunks))
+            closed = self._closed
+            if not closed:
+                self._schedule.add(call)
+                self._changed.notify(len(chunks))
+        if closed:
+            _tell([call])
         return call
 
     def cancel(self, call: PendingCall) -> None:
-        """Nobody waits for the call any more: what was not begun is not run, and ``done`` is not called.
-
-        Of a call that is over this does nothing.
-        """
+        """Nobody waits for the call any more: what was not begun is not run. Nothing happens if it is over."""
         with self._changed:
             call.done = None
             if self._schedule.remove(call):
@@ -205,9 +203,9 @@ class Batcher:
         """End the threads; a call that still waits is over, without outcomes. A run that hangs is left alone."""
         with self._changed:
             self._closed = True
-            for call in self._schedule.clear():
-                self._end(call)
+            waiting = self._schedule.clear()
             self._changed.notify_all()
+        _tell(waiting)
         until = time.monotonic() + _PATIENCE
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -220,19 +218,21 @@ class Batcher:
 
     def _next(self) -> Batch[PendingCall] | None:
         """Wait for work; None once the batcher is closed."""
-        with self._changed:
-            while not self._closed:
-                for call in self._schedule.expire(time.monotonic()):
-                    self._rejected[Cause.EXPIRED] += 1
-                    self._end(call)
+        while True:
+            with self._changed:
+                late = self._schedule.expire(time.monotonic())
+                self._rejected[Cause.EXPIRED] += len(late)
                 batch = self._schedule.take()
-                if batch:
-                    return batch
-                self._changed.wait()
-            return None
+                if not (late or batch or self._closed):
+                    self._changed.wait()
+                closed = self._closed
+            _tell(late)
+            if batch or closed:
+                return batch
 
     def _deliver(self, batch: Batch[PendingCall], results: Sequence[Raw | Exception], began: float) -> None:
         ended = time.monotonic()
+        over = []
         with self._changed:
             self._schedule.finished(batch, ended - began)
             self._runs += 1
@@ -243,12 +243,15 @@ class Batcher:
                 piece.call.outcomes[piece.index] = Outcome(result, began, ended)
                 piece.call.missing -= 1
                 if not piece.call.missing:
-                    self._end(piece.call)
+                    over.append(piece.call)
+        _tell(over)
         if self._observe:
             self._observe(len(batch.pieces), batch.tokens)
 
-    @staticmethod
-    def _end(call: PendingCall) -> None:
+
+def _tell(calls: Sequence[PendingCall]) -> None:
+    """Say that calls are over; without the lock, which others wait for."""
+    for call in calls:
         done, call.done = call.done, None
         if done:
             done()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -93,6 +94,9 @@ class Screener:
         self._cache = cache
         self._timeout = timeout
         self._degraded = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: deque[asyncio.Future[None]] = deque()
+        self._told = False
 
     @property
     def load(self) -> Load:
@@ -220,10 +224,10 @@ class Screener:
 
     async def _score(self, work: _Work[_T], asked: _Asked) -> None:
         """Have the chunks run; those that were not run in time have no outcome then."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
         asked.call = call = self._batcher.submit(
-            work.engine.classifier.session, asked.chunks, expires=work.expires, done=partial(_tell, loop, over)
+            work.engine.classifier.session, asked.chunks, expires=work.expires, done=partial(self._tell, over)
         )
         timer = loop.call_at(work.expires, _set, over) if work.expires < math.inf else None
         try:
@@ -232,6 +236,20 @@ class Screener:
             if timer:
                 timer.cancel()
             self._batcher.cancel(call)
+
+    def _tell(self, over: asyncio.Future[None]) -> None:
+        """Say in a thread of the batcher that a call is over; the loop is woken once for all that end together."""
+        self._over.append(over)
+        if not self._told and self._loop is not None:
+            self._told = True
+            with suppress(RuntimeError):  # the loop has ended, nobody waits any more
+                self._loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        # Before the queue is read: what comes while it is read is either read, too, or told again.
+        self._told = False
+        while self._over:
+            _set(self._over.popleft())
 
     def _answer(self, work: _Work[_T], asked: _Asked, known: Scored | Exception | _Run) -> Scored | Exception:
         """What the engine is told about one query."""
@@ -328,12 +346,6 @@ def _estimate(engine: Engine, contents: Sequence[Content]) -> tuple[int, int]:
             tokens += min(text, limits.max_text) + pieces * beside + (pieces - 1) * limits.overlap
             chunks += pieces
     return tokens, chunks
-
-
-def _tell(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
-    """From any thread: nobody waits any more if the loop has ended."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_set, over)
 
 
 def _set(over: asyncio.Future[None]) -> None:
