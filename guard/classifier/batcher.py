@@ -62,7 +62,7 @@ class PendingCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class QueueLoad:
     """A batcher at one moment. What is counted begins with it and never falls.
 
     Attributes:
@@ -123,10 +123,10 @@ class Batcher:
             thread.start()
 
     @property
-    def load(self) -> Load:
+    def load(self) -> QueueLoad:
         """What waits and runs now, and what was counted so far."""
         with self._changed:
-            return Load(
+            return QueueLoad(
                 tokens=self._schedule.tokens + self._schedule.reserved,
                 running=self._schedule.running,
                 runs=self._runs,

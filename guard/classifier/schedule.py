@@ -165,11 +165,11 @@ class Schedule(Generic[C]):
         """Whether a call is to be refused.
 
         Args:
-            tokens: Its tokens, as far as they are known.
+            tokens: Its tokens, as far as they are known; 0 for a call that will have no chunks, which is let in.
             chunks: Pieces that it will be cut into.
             remaining: Seconds until its deadline.
         """
-        if not self.tokens + self.reserved:
+        if not tokens or not self.tokens + self.reserved:
             return None
         room = self._max_queue_tokens - self.tokens - self.reserved
         wait = self.wait(tokens, chunks)

@@ -14,20 +14,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from guard.classifier.batcher import Batcher, Outcome, PendingCall
-from guard.classifier.cache import Key, ScoreCache
-from guard.classifier.chunker import Chunk
-from guard.classifier.classifier import Classifier, Query, Reading, Scored
+from guard.classifier.batcher import Batcher, QueueLoad
+from guard.classifier.cache import ScoreCache
 from guard.engine import Engine, Steps
-from guard.errors import DeadlineExceeded, GuardError, InvalidInput
+from guard.errors import GuardError
+from guard.server.scoring import Asked, Scorer
 from guard.types import Content, Decision
 
 _T = TypeVar("_T")
@@ -50,26 +46,13 @@ class Load:
     """What a server's queue and cache hold now, and what they counted since its start.
 
     Attributes:
-        tokens: Tokens that wait for the model.
-        running: Tokens that are being run.
-        runs: Batches that were run.
-        chunks: Chunks in them.
-        batch_tokens: Tokens in them, padding not counted.
-        padding_tokens: Tokens that were run to fill batches up.
-        rejected: Calls that did not reach the model: ``full`` and ``late`` were refused at the door, ``expired`` and
-            ``cancelled`` were dropped.
+        queue: The queue in front of the model.
         cache_hits: Texts whose scores were known.
         cache_misses: Texts whose scores were not, where there is a cache.
         degraded: Texts and slices that were not scored, because something broke or their time was over.
     """
 
-    tokens: int
-    running: int
-    runs: int
-    chunks: int
-    batch_tokens: int
-    padding_tokens: int
-    rejected: dict[str, int]
+    queue: QueueLoad
     cache_hits: int
     cache_misses: int
     degraded: int
@@ -93,25 +76,17 @@ class Screener:
         self._pool = pool
         self._cache = cache
         self._timeout = timeout
+        self._scorer = Scorer(batcher, cache)
         self._degraded = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._over: deque[asyncio.Future[None]] = deque()
-        self._told = False
 
     @property
     def load(self) -> Load:
         """The queue and the cache now. Thread-safe."""
-        of = self._batcher.load
+        cache = self._cache
         return Load(
-            tokens=of.tokens,
-            running=of.running,
-            runs=of.runs,
-            chunks=of.chunks,
-            batch_tokens=of.batch_tokens,
-            padding_tokens=of.padding_tokens,
-            rejected=dict(of.rejected),
-            cache_hits=self._cache.hits if self._cache is not None else 0,
-            cache_misses=self._cache.misses if self._cache is not None else 0,
+            queue=self._batcher.load,
+            cache_hits=0 if cache is None else cache.hits,
+            cache_misses=0 if cache is None else cache.misses,
             degraded=self._degraded,
         )
 
@@ -165,16 +140,15 @@ class Screener:
         with self._batcher.reserved(tokens, 1, min(expires, time.monotonic() + self._timeout)):
             pass
 
-    async def _go_on(self, work: _Work[_T], step: _Asked | _Decided[_T]) -> _T:
-        while isinstance(step, _Asked):
+    async def _go_on(self, work: _Work[_T], step: Asked | _Decided[_T]) -> _T:
+        while isinstance(step, Asked):
             asked = step
-            if asked.chunks:
-                await self._score(work, asked)
+            await self._scorer.score(work.engine.classifier, asked, work.expires)
             step = await self._step(work, asked)
             self._degraded += asked.failed
         return step.value
 
-    async def _step(self, work: _Work[_T], asked: _Asked | None = None) -> _Asked | _Decided[_T]:
+    async def _step(self, work: _Work[_T], asked: Asked | None = None) -> Asked | _Decided[_T]:
         """Answer what was asked and take the next step, on the loop or in the pool."""
         if not work.long:
             return self._take(work, asked)
@@ -183,87 +157,20 @@ class Screener:
         # A caller that leaves before a thread is free costs nothing.
         return await loop.run_in_executor(self._pool, self._take_in_pool, work, asked, began)
 
-    def _take_in_pool(self, work: _Work[_T], asked: _Asked | None, began: int) -> _Asked | _Decided[_T]:
+    def _take_in_pool(self, work: _Work[_T], asked: Asked | None, began: int) -> Asked | _Decided[_T]:
         waited = (time.perf_counter_ns() - began) // 1000
         step = self._take(work, asked)
-        if isinstance(step, _Asked):
+        if isinstance(step, Asked):
             step.waited = waited
         return step
 
-    def _take(self, work: _Work[_T], asked: _Asked | None) -> _Asked | _Decided[_T]:
+    def _take(self, work: _Work[_T], asked: Asked | None) -> Asked | _Decided[_T]:
+        classifier = work.engine.classifier
         try:
-            if asked is None:
-                queries = next(work.steps)
-            else:
-                answers = [self._answer(work, asked, known) for known in asked.known]
-                asked.failed = sum(isinstance(a, Exception) and not isinstance(a, InvalidInput) for a in answers)
-                queries = work.steps.send(answers)
+            queries = next(work.steps) if asked is None else work.steps.send(self._scorer.answers(classifier, asked))
         except StopIteration as end:
             return _Decided(end.value)
-        step = _Asked()
-        for query in queries:
-            self._read(work.engine.classifier, query, step)
-        return step
-
-    def _read(self, classifier: Classifier, query: Query, step: _Asked) -> None:
-        """Note a query's scores, if they are known, or what of it is to be run."""
-        key = None
-        try:
-            if self._cache is not None:
-                key = self._cache.key(query, classifier.artifact.revision)
-                scored = self._cache.get(key)
-                if scored:
-                    step.known.append(scored)
-                    return
-            reading = classifier.read(query)
-        except Exception as error:  # one text must not cost the others theirs; the engine tells what it was
-            step.known.append(error)
-            return
-        step.known.append(_Run(reading, len(step.chunks), key))
-        step.chunks += reading.chunks
-
-    async def _score(self, work: _Work[_T], asked: _Asked) -> None:
-        """Have the chunks run; those that were not run in time have no outcome then."""
-        self._loop = loop = asyncio.get_running_loop()
-        over: asyncio.Future[None] = loop.create_future()
-        asked.call = call = self._batcher.submit(
-            work.engine.classifier.session, asked.chunks, expires=work.expires, done=partial(self._tell, over)
-        )
-        timer = loop.call_at(work.expires, _set, over) if work.expires < math.inf else None
-        try:
-            await over
-        finally:
-            if timer:
-                timer.cancel()
-            self._batcher.cancel(call)
-
-    def _tell(self, over: asyncio.Future[None]) -> None:
-        """Say in a thread of the batcher that a call is over; the loop is woken once for all that end together."""
-        self._over.append(over)
-        if not self._told and self._loop is not None:
-            self._told = True
-            with suppress(RuntimeError):  # the loop has ended, nobody waits any more
-                self._loop.call_soon_threadsafe(self._hear)
-
-    def _hear(self) -> None:
-        # Before the queue is read: what comes while it is read is either read, too, or told again.
-        self._told = False
-        while self._over:
-            _set(self._over.popleft())
-
-    def _answer(self, work: _Work[_T], asked: _Asked, known: Scored | Exception | _Run) -> Scored | Exception:
-        """What the engine is told about one query."""
-        if not isinstance(known, _Run):
-            return known
-        assert asked.call is not None
-        outcomes = asked.call.outcomes[known.first : known.first + len(known.reading.chunks)]
-        try:
-            scored = _pooled(work.engine.classifier, known.reading, outcomes, asked.call, asked.waited)
-        except Exception as error:
-            return error
-        if self._cache is not None and known.key is not None:
-            self._cache.put(known.key, scored)
-        return scored
+        return self._scorer.read(classifier, queries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,55 +184,10 @@ class _Work(Generic[_T]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """A query that is run: its chunks begin at an index of those that were asked for together."""
-
-    reading: Reading
-    first: int
-    key: Key | None
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What a step wants to know: of every query the scores, the reason that there are none, or what is run for it.
-
-    Attributes:
-        known: One entry per query.
-        chunks: What is run, of all queries.
-        call: Where the chunks wait.
-        waited: Microseconds that the step waited for a thread.
-        failed: Queries that got no scores, which is no mistake of the caller.
-    """
-
-    known: list[Scored | Exception | _Run] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-    call: PendingCall | None = None
-    waited: int = 0
-    failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class _Decided(Generic[_T]):
     """What the last step returned."""
 
     value: _T
-
-
-def _pooled(
-    classifier: Classifier, reading: Reading, outcomes: Sequence[Outcome | None], call: PendingCall, waited: int
-) -> Scored:
-    ran = [outcome for outcome in outcomes if outcome is not None]
-    if len(ran) < len(outcomes):
-        raise DeadlineExceeded("the text was not scored in time (give the call more time, or the guard more cores)")
-    raw = []
-    for outcome in ran:
-        if isinstance(outcome.raw, Exception):
-            raise outcome.raw
-        raw.append(outcome.raw)
-    began = min(outcome.began for outcome in ran)
-    ended = max(outcome.ended for outcome in ran)
-    queue, infer = int((began - call.submitted) * 1e6) + waited, int((ended - began) * 1e6)
-    return classifier.pool(reading, raw, queue=queue, infer=infer)
 
 
 def _is_long(contents: Sequence[Content]) -> bool:
@@ -346,8 +208,3 @@ def _estimate(engine: Engine, contents: Sequence[Content]) -> tuple[int, int]:
             tokens += min(text, limits.max_text) + pieces * beside + (pieces - 1) * limits.overlap
             chunks += pieces
     return tokens, chunks
-
-
-def _set(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)

@@ -119,7 +119,7 @@ def test_overload_is_refused_at_once_with_the_time_to_wait_for(static: Classifie
     async def scenario(running: _Running) -> None:
         calls = await running.occupy()
         calls.append(asyncio.ensure_future(running.client.screen("hello " * 45)))
-        await running.until(lambda: running.load.tokens >= 48)
+        await running.until(lambda: running.load.queue.tokens >= 48)
         with pytest.raises(Overloaded, match="too much waits") as refused:
             await running.client.screen("hello " * 45)
         assert refused.value.retry_after is not None and refused.value.retry_after > 0
@@ -134,7 +134,7 @@ def test_overload_is_refused_at_once_with_the_time_to_wait_for(static: Classifie
         metadata: Any = raw.value.trailing_metadata()
         status = status_pb2.Status.FromString(dict(metadata)["grpc-status-details-bin"])
         assert status.details[0].Unpack(error_details_pb2.RetryInfo())
-        assert running.load.rejected["full"] == 3
+        assert running.load.queue.rejected["full"] == 3
         assert not any(call.done() for call in calls)
         running.gated.gate.set()
         assert all(decision.allowed for decision in await asyncio.gather(*calls))
@@ -154,7 +154,7 @@ def test_what_would_be_late_is_refused_at_once(static: Classifier) -> None:
         running.gated.entered.clear()
         calls = await running.occupy()
         calls.append(asyncio.ensure_future(running.client.screen("hello " * 100)))
-        await running.until(lambda: running.load.tokens > 100)
+        await running.until(lambda: running.load.queue.tokens > 100)
         contents = [Content("hello " * 30_000)] * 256
         with pytest.raises(Overloaded, match="an answer would take about"):
             await screener.screen(Engine(running.gated, _policies()), contents, screener.expires(0.5))
@@ -204,7 +204,7 @@ def test_a_stream_is_refused_when_it_opens(static: Classifier) -> None:
     async def scenario(running: _Running) -> None:
         calls = await running.occupy()
         calls.append(asyncio.ensure_future(running.client.screen("hello " * 45)))
-        await running.until(lambda: running.load.tokens >= 48)
+        await running.until(lambda: running.load.queue.tokens >= 48)
         with pytest.raises(Overloaded):
             await anext(running.client.screen_stream(["hello " * 200]))
         running.gated.gate.set()
@@ -237,11 +237,11 @@ def test_a_stream_that_was_accepted_waits(static: Classifier) -> None:
         running.gated.entered.clear()
         calls = await running.occupy()
         calls.append(asyncio.ensure_future(running.client.screen("hello " * 45)))
-        await running.until(lambda: running.load.tokens >= 48)
-        before = running.load.tokens
+        await running.until(lambda: running.load.queue.tokens >= 48)
+        before = running.load.queue.tokens
         full.set()
         rest = asyncio.ensure_future(_joined(stream))
-        await running.until(lambda: running.load.tokens > before)
+        await running.until(lambda: running.load.queue.tokens > before)
         running.gated.gate.set()
         assert shown + await rest == "hello " * 100 + "world " * 100
         assert stream.decision.allowed and not stream.decision.degraded
@@ -272,7 +272,7 @@ def test_a_model_that_hangs_is_decided_by_policy(static: Classifier, policy: str
             assert decision.degraded
             assert (decision.action, decision.output_text) == (pb.Action.Value(f"ACTION_{action.upper()}"), output)
         assert running.load.degraded == 4
-        assert running.load.tokens == 0
+        assert running.load.queue.tokens == 0
 
     _served(static, scenario, request_timeout=0.2)
 
@@ -313,7 +313,7 @@ def test_a_text_that_breaks_the_model_fails_alone(static: Classifier) -> None:
         running.gated.gated.breaks = frozenset({scam})
         texts = ["my scam", "a bomb", "hello world"]
         calls += [asyncio.ensure_future(running.client.screen(text)) for text in texts]
-        await running.until(lambda: running.load.tokens >= 15)
+        await running.until(lambda: running.load.queue.tokens >= 15)
         batch = asyncio.ensure_future(running.client.screen_batch(texts))
         running.gated.gate.set()
         _, *decisions = await asyncio.gather(*calls)
@@ -334,7 +334,7 @@ def test_health_and_info_answer_under_full_load(static: Classifier) -> None:
         calls = await running.occupy()
         flood = ["hello " * 10, "hello " * 400, "hello " * 1000] * 40
         results = [asyncio.ensure_future(running.client.screen(text)) for text in flood]
-        await running.until(lambda: running.load.rejected["full"] > 0)
+        await running.until(lambda: running.load.queue.rejected["full"] > 0)
         async with grpc.aio.insecure_channel(running.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=_WAIT)  # type: ignore[attr-defined]
@@ -358,10 +358,10 @@ def test_a_flood_of_long_texts_does_not_starve_a_short_one(static: Classifier) -
         calls = await running.occupy()
         calls += [asyncio.ensure_future(running.client.screen("hello " * 6000)) for _ in range(flood)]
         chunks = static.read(Query("hello " * 6000, Direction.PROMPT)).chunks
-        await running.until(lambda: running.load.tokens == flood * sum(len(chunk.input_ids) for chunk in chunks))
+        await running.until(lambda: running.load.queue.tokens == flood * sum(len(chunk.input_ids) for chunk in chunks))
         short = asyncio.ensure_future(running.client.screen("hello world"))
-        before = running.load.tokens
-        await running.until(lambda: running.load.tokens > before)
+        before = running.load.queue.tokens
+        await running.until(lambda: running.load.queue.tokens > before)
         running.gated.gate.set()
         assert (await short).allowed
         await asyncio.gather(*calls)
@@ -379,12 +379,12 @@ def test_texts_chunks_and_slices_share_one_queue(static: Classifier) -> None:
         calls.append(asyncio.ensure_future(running.client.screen("hello " * 128)))
         calls.append(asyncio.ensure_future(running.client.screen_batch(["hello " * 120, "hello " * 125])))
         calls.append(asyncio.ensure_future(_joined(running.client.screen_stream(["hello " * 128]))))
-        await running.until(lambda: running.load.tokens > 3 * 131)
-        assert running.load.running == 4
+        await running.until(lambda: running.load.queue.tokens > 3 * 131)
+        assert running.load.queue.running == 4
         running.gated.gate.set()
         await asyncio.gather(*calls)
         assert max(map(len, running.run_texts())) >= 3
-        assert running.load.chunks == sum(map(len, running.run_texts()))
+        assert running.load.queue.chunks == sum(map(len, running.run_texts()))
 
     _served(static, scenario)
 
@@ -399,7 +399,7 @@ def test_a_decision_does_not_depend_on_who_else_asks(static: Classifier, batchin
     async def scenario(running: _Running) -> None:
         calls = await running.occupy()
         found = [asyncio.ensure_future(running.client.screen(text, "output")) for text in texts]
-        await running.until(lambda: running.load.tokens > 1000)
+        await running.until(lambda: running.load.queue.tokens > 1000)
         running.gated.gate.set()
         for text, decision in zip(texts, await asyncio.gather(*found), strict=True):
             alone = engine.screen(Content(text, Direction.OUTPUT))
@@ -426,12 +426,12 @@ def test_a_caller_that_leaves_costs_no_run(static: Classifier) -> None:
             asyncio.ensure_future(running.client.screen_batch(["hello world"] * 20)),
             asyncio.ensure_future(_joined(running.client.screen_stream(["hello " * 100]))),
         ]
-        await running.until(lambda: running.server._servicer._in_flight == 5 and running.load.tokens > 6000 + 200)
+        await running.until(lambda: running.server._servicer._in_flight == 5 and running.load.queue.tokens > 6000 + 200)
         for call in leaving:
             call.cancel()
         await running.until(lambda: running.server._servicer._in_flight == 1)
-        assert running.load.rejected["cancelled"] == 4
-        assert running.load.tokens == 0
+        assert running.load.queue.rejected["cancelled"] == 4
+        assert running.load.queue.tokens == 0
         running.gated.gate.set()
         await asyncio.gather(*calls)
         assert len(running.gated.gated.runs) == 1
@@ -450,10 +450,10 @@ def test_scores_are_remembered_and_decisions_are_not(static: Classifier) -> None
         assert (again.action, again.scores) == (first.action, first.scores)
         other = await client.screen("a bomb", policy="lax")
         assert (first.action, other.action) == (Action.BLOCK, Action.ALLOW)
-        assert (running.load.cache_hits, running.load.cache_misses, running.load.runs) == (2, 1, 1)
+        assert (running.load.cache_hits, running.load.cache_misses, running.load.queue.runs) == (2, 1, 1)
         await client.screen("a bomb", "output")
         await client.screen("a bomb", context="hello")
-        assert (running.load.cache_hits, running.load.cache_misses, running.load.runs) == (2, 3, 3)
+        assert (running.load.cache_hits, running.load.cache_misses, running.load.queue.runs) == (2, 3, 3)
 
     _served(static, scenario, cache_entries=8)
 
