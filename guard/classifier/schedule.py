@@ -3,7 +3,8 @@
 **Batches.** A batch is formed when somebody is free to run it, of what waits then; nothing is ever held back for
 company. It is the chunk at the front of the queue, and of those behind it, in order, the ones of like length (the
 longest at most 1.25 times the shortest) until the batch, padded to its longest chunk, is full. First-in-first-out
-batches of mixed lengths were measured to halve the throughput: padding is work.
+batches of mixed lengths were measured to halve the throughput: padding is work. Company is looked for among the tokens
+of the next few batches and no further, so that texts of a common length do not pass by those of a rare one for ever.
 
 **Fairness.** A call stands in the queue once, with the next of its chunks, and goes to the end of the queue whenever
 one is taken. So a call that comes waits for one chunk of every call before it, however long their texts are: a flood
@@ -13,7 +14,9 @@ It is round robin over calls (Nagle 1985, RFC 970), each chunk being of much the
 
 **Admission.** The queue is bounded in tokens. A call may take half of the room that is left, so that calls too long to
 fit leave room for short ones. It is refused, too, if it would probably not be done by its deadline: the tokens that
-are served before it, at the speed of the recent runs. While nothing waits everybody is let in; otherwise one slow run
+are served before it, at the speed of the recent runs. A call of several chunks has several rounds to wait for; how many
+calls come meanwhile nobody knows, so a queue that has not been empty for so much work is taken to stay as it is for as
+much again. While nothing waits everybody is let in; otherwise one slow run
 could close the door for good, as nothing would run any more that corrects the estimate.
 
 The idea of a token budget and a permit at the door is that of text-embeddings-inference.
@@ -30,6 +33,9 @@ from typing import Generic, TypeVar
 
 #: Longest over shortest chunk of a batch, in tokens.
 LIKENESS = 1.25
+
+# How far behind the front company is looked for, in full batches: there are enough of like length among those.
+_REACH = 4
 
 # What a run teaches about speed loses half of its weight in some seven runs.
 _FADE = 0.9
@@ -159,6 +165,7 @@ class Schedule(Generic[C]):
         self._max_queue_tokens = max_queue_tokens
         self._calls: deque[C] = deque()
         self._turns = 0  # tokens of one chunk of every call
+        self._busy = 0  # tokens that were run since nothing waited
         self._seen_tokens = self._seen_seconds = 0.0
 
     def refusal(self, tokens: int, chunks: int, remaining: float) -> Refusal | None:
@@ -183,9 +190,9 @@ class Schedule(Generic[C]):
     def wait(self, tokens: int, chunks: int) -> float:
         """Estimated seconds until a call that comes now is done; 0 as long as no run was timed.
 
-        Before each of its chunks every other call has its turn, as long as it has chunks.
+        Before each of its chunks every other call has its turn, as long as there are calls.
         """
-        ahead = min(self._turns * chunks, self.tokens) + self.reserved + self.running
+        ahead = min(self._turns * chunks, self.tokens + self._busy) + self.reserved + self.running
         return _CAUTION * (self._seconds(ahead + tokens) or 0.0)
 
     def add(self, call: C) -> None:
@@ -226,8 +233,10 @@ class Schedule(Generic[C]):
         passed_over: list[C] = []
         shortest = longest = self._calls[0].next_size
         group = self._calls[0].group
-        while self._calls:
+        reach = _REACH * self._max_batch_tokens
+        while self._calls and (reach > 0 or not pieces):
             call = self._calls.popleft()
+            reach -= call.next_size
             low, high = min(shortest, call.next_size), max(longest, call.next_size)
             fits = high * (len(pieces) + 1) <= self._max_batch_tokens and high <= LIKENESS * low
             if pieces and not (fits and call.group == group):
@@ -245,6 +254,7 @@ class Schedule(Generic[C]):
         batch = Batch(tuple(pieces))
         self.tokens -= batch.tokens
         self.running += batch.tokens
+        self._busy = self._busy + batch.tokens if self._calls else 0
         return batch
 
     def finished(self, batch: Batch[C], seconds: float) -> None:

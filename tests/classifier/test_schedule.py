@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from guard.classifier.schedule import LIKENESS, Batch, Call, Cause, Schedule
 
-_SIZES = st.lists(st.integers(3, 200), min_size=1, max_size=12)
+_SIZES = st.lists(st.integers(3, 200), min_size=1, max_size=20)
 _GROUPS = st.sampled_from(["a", "a", "a", "b", None])
 _BUDGET = 512
 
@@ -65,12 +65,14 @@ def test_every_chunk_runs_once_in_a_batch_that_keeps_its_bounds(
 
 @given(_SIZES)
 def test_a_batch_leaves_nobody_out_that_fits(sizes: list[int]) -> None:
-    """Of single chunks in the queue, the front's batch takes every one in order that is alike and has room."""
+    """Of single chunks within reach, the front's batch takes every one in order that is alike and has room."""
     calls = [_call([size]) for size in sizes]
     batch = _schedule(*calls).take()
     assert batch is not None
     expected = [calls[0]]
-    for call in calls[1:]:
+    for number, call in enumerate(calls[1:], 1):
+        if sum(sizes[:number]) >= 4 * _BUDGET:
+            break
         of = [c.sizes[0] for c in (*expected, call)]
         if max(of) <= LIKENESS * min(of) and max(of) * len(of) <= _BUDGET:
             expected.append(call)
@@ -239,6 +241,22 @@ def test_a_flood_of_long_texts_closes_the_door_to_long_texts_only() -> None:
     assert schedule.refusal(60, 1, 1.0) is None
     refusal = schedule.refusal(131 * 300, 300, 60.0)
     assert refusal is not None and refusal.cause is Cause.LATE
+
+
+def test_a_long_text_is_let_in_by_a_burst_and_not_by_a_lasting_flood() -> None:
+    """Rounds that a long text waits for are believed in as far as the queue has lasted; a short one waits for one."""
+    schedule = _timed(*(_call([100]) for _ in range(10)))
+    burst, short = schedule.wait(1000, 10), schedule.wait(100, 1)
+    for _ in range(50):
+        batch = schedule.take()
+        assert batch is not None
+        schedule.finished(batch, batch.tokens / 1000)
+        for _piece in batch.pieces:
+            schedule.add(_call([100]))
+    assert schedule.wait(1000, 10) > 3 * burst
+    assert schedule.wait(100, 1) == pytest.approx(short)
+    _drain(schedule)
+    assert schedule.wait(1000, 10) < burst
 
 
 def test_what_runs_now_is_waited_for() -> None:
