@@ -6,6 +6,7 @@ let in. All of them share one session: a session computes in the thread that cal
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from guard.classifier.chunker import Chunk
 from guard.classifier.schedule import Batch, Call, Cause, Refusal, Schedule
 from guard.classifier.session import Raw, Session
-from guard.errors import DeadlineExceeded, Overloaded
+from guard.errors import DeadlineExceeded, InternalError, Overloaded, place_of
 from guard.types import MAX_BATCH_TOKENS, MAX_QUEUE_TOKENS
+
+_log = logging.getLogger(__name__)
 
 # A run that hangs cannot be ended; the process may, because the threads are daemons.
 _PATIENCE = 5.0
@@ -107,7 +110,7 @@ class Batcher:
             max_queue_tokens: Tokens that may wait; above, :meth:`reserved` refuses.
             batching: Whether chunks share runs where their session allows it.
             observe: Told of every batch after its run, in the thread that ran it: its chunks, and their tokens
-                without padding. It must neither wait nor fail.
+                without padding. It must not wait; if it fails, that is logged.
         """
         self._batching = batching
         self._observe = observe
@@ -246,7 +249,10 @@ class Batcher:
                     over.append(piece.call)
         _tell(over)
         if self._observe:
-            self._observe(len(batch.pieces), batch.tokens)
+            try:
+                self._observe(len(batch.pieces), batch.tokens)
+            except Exception as error:  # a thread less would be worse than a batch that was not counted
+                _log.error("a batch was not observed: %s", place_of(error))
 
 
 def _tell(calls: Sequence[PendingCall]) -> None:
@@ -261,18 +267,15 @@ def _run(batch: Batch[PendingCall]) -> Sequence[Raw | Exception]:
     chunks = [piece.call.chunks[piece.index] for piece in batch.pieces]
     session = batch.pieces[0].call.session
     try:
-        return session.run(chunks)
+        results: list[Raw | Exception] = [*session.run(chunks)]
+        if len(results) != len(chunks):
+            raise InternalError(f"{len(results)} results of {len(chunks)} chunks (the texts count as unscreened)")
+        return results
     except Exception as error:  # whatever broke is the answer of the one chunk; the policy's on_error decides
         if len(chunks) == 1:
             return [error]
     # One chunk may have broken the batch: the others must not pay for it.
-    results: list[Raw | Exception] = []
-    for chunk in chunks:
-        try:
-            results += session.run([chunk])
-        except Exception as error:
-            results.append(error)
-    return results
+    return [result for piece in batch.pieces for result in _run(Batch((piece,)))]
 
 
 def _overloaded(refusal: Refusal, remaining: float) -> Overloaded:

@@ -16,8 +16,8 @@ It is round robin over calls (Nagle 1985, RFC 970), each chunk being of much the
 fit leave room for short ones. It is refused, too, if it would probably not be done by its deadline: the tokens that
 are served before it, at the speed of the recent runs. A call of several chunks has several rounds to wait for; how many
 calls come meanwhile nobody knows, so a queue that has not been empty for so much work is taken to stay as it is for as
-much again. While nothing waits everybody is let in; otherwise one slow run
-could close the door for good, as nothing would run any more that corrects the estimate.
+much again. While nothing waits everybody is let in; otherwise one slow run could close the door for good, as nothing
+would run any more that corrects the estimate.
 
 The idea of a token budget and a permit at the door is that of text-embeddings-inference.
 """

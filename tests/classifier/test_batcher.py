@@ -15,7 +15,7 @@ from guard.classifier.batcher import Batcher, PendingCall
 from guard.classifier.chunker import Chunk
 from guard.classifier.classifier import Classifier, Query
 from guard.classifier.session import Raw, Session
-from guard.errors import DeadlineExceeded, Overloaded
+from guard.errors import DeadlineExceeded, InternalError, Overloaded
 from guard.types import CATEGORIES, Direction
 from tests.gates import GatedSession
 from tests.tiny import build_tiny_artifact
@@ -230,6 +230,24 @@ def test_a_chunk_that_breaks_a_batch_fails_alone(batcher: Batcher, static: Class
     assert isinstance(broken.results()[0], RuntimeError)
     assert bomb.raw()[0].scores[CATEGORIES.index("weapons")] > 0.9
     assert hello.raw()[0].scores[CATEGORIES.index("weapons")] < 0.1
+
+
+def test_a_defect_costs_no_thread(static: Classifier, gated: GatedSession, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a session or an observer does wrong, the worker goes on with the next batch."""
+
+    class Empty(GatedSession):
+        def run(self, chunks: Sequence[Chunk]) -> list[Raw]:
+            return []
+
+    def broken(chunks: int, tokens: int) -> None:
+        raise RuntimeError("SECRET")
+
+    gated.gate.set()
+    batcher = Batcher(workers=1, observe=broken)
+    assert isinstance(_Waiting(batcher, Empty(static.session), _chunks(static, "hello")).results()[0], InternalError)
+    assert len(_Waiting(batcher, gated, _chunks(static, "hello")).raw()) == 1
+    batcher.close()
+    assert "RuntimeError" in caplog.text and "SECRET" not in caplog.text
 
 
 def test_what_is_late_is_dropped_before_its_run(batcher: Batcher, static: Classifier, gated: GatedSession) -> None:
