@@ -50,12 +50,13 @@ def language_of(text: str) -> str:
         without a letter.
     """
     sample = text[:_SAMPLE]
+    if sample.isascii():
+        # Its words decide; nothing else has to be counted.
+        return _of_words(sample) if _LATIN.search(sample) else OTHER
     letters = len(_LETTER.findall(sample))
     if letters == 0:
         return OTHER
     latin = len(_LATIN.findall(sample))
-    if sample.isascii():
-        return _latin_language(sample, latin)
     han = len(_HAN.findall(sample))
     syllables = len(_KANA_HANGUL.findall(sample))
     foreign = letters - latin - han
@@ -69,6 +70,10 @@ def language_of(text: str) -> str:
 def _latin_language(sample: str, latin: int) -> str:
     if len(_ACCENTED.findall(sample)) * 12 > latin or _SPANISH.search(sample):
         return OTHER
+    return _of_words(sample)
+
+
+def _of_words(sample: str) -> str:
     words = _WORD.findall(sample.lower())
     foreign = sum(word in _FOREIGN for word in words)
     english = sum(word in _ENGLISH for word in words)

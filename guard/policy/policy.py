@@ -56,7 +56,8 @@ class Rule:
 
     def matches(self, category: str) -> bool:
         """True if the category is the rule's, or a child of it."""
-        return category == self.category or category.startswith(self.category + ".")
+        # Asked for every rule and every category of every text.
+        return category.startswith(self.category) and category[len(self.category) :][:1] in ("", ".")
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class GuardClient:
             InvalidInput: The arguments break the contract; every broken field is named.
             Unavailable: No server answers.
             DeadlineExceeded: No answer in time; the text counts as unscreened.
-            Overloaded: The server has too much to do.
+            Overloaded: The server has too much to do; ``retry_after`` says for how long.
         """
         content = make_content(text, direction, context, policy, tags, origin, request_id)
         request = pb.ScreenRequest(content=wire.content_to_proto(content))

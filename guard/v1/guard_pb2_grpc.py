@@ -62,7 +62,9 @@ class GuardServiceServicer:
     """
 
     def Screen(self, request, context):
-        """Screens one text. A broken request is INVALID_ARGUMENT with google.rpc.BadRequest in the details.
+        """Screens one text. A broken request is INVALID_ARGUMENT with google.rpc.BadRequest in the details; one that would not
+        be answered by its deadline is RESOURCE_EXHAUSTED at once, with google.rpc.RetryInfo. A request without a deadline
+        gets the server's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
