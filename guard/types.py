@@ -35,6 +35,11 @@ CATEGORIES: tuple[str, ...] = (
 #: Every recognizer category, parents first. All are legal in policy rules; a parent matches its children.
 PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card")
 
+#: How names begin, among scores and detections, that a policy's own terms leave there.
+TERM_PREFIX = "term."
+#: As above, of its allow-terms.
+ALLOW_PREFIX = "allow."
+
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"
 

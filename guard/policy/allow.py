@@ -9,18 +9,13 @@ any of this. What a recognizer found, or a deny-term, is lifted where it lies in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guard.policy.evaluate import Outcome, counted, rule_score
 from guard.policy.policy import Policy, Rule
 from guard.policy.terms import Hit
-from guard.types import Detection
-
-#: How the names of allow-terms begin, among scores and detections.
-ALLOW = "allow."
-#: How the categories of a rule's own terms begin.
-TERM = "term."
+from guard.types import ALLOW_PREFIX, TERM_PREFIX, Detection
 
 # What stands for a term: about the least that a language can say.
 _EN, _ZH = "something", "某物"
@@ -42,7 +37,29 @@ class Doubt:
 
 def is_evidence(name: str) -> bool:
     """True if a name among scores or detections is that of terms, and of no category that a policy can write."""
-    return name.startswith((TERM, ALLOW))
+    return name.startswith((TERM_PREFIX, ALLOW_PREFIX))
+
+
+def unlooked(rules: Iterable[Rule], names: Collection[str]) -> Iterator[str]:
+    """Rules with terms that nobody looked for in a recorded text, by id.
+
+    Args:
+        rules: The rules that are to decide.
+        names: Of the record's scores and detections.
+    """
+    for rule in rules:
+        own = not rule.term_category or rule.term_category in names
+        allowed = not rule.allow_terms or rule.allow_terms in names or rule.allow_category in names
+        if not (own and allowed):
+            yield rule.id
+
+
+def unlooked_note(policy: Policy, rule: str, records: int) -> str:
+    """One line on records whose texts nobody looked through for a rule's terms."""
+    return (
+        f"policy {policy.identity}: {records} records without a word on the terms of {rule}, which are taken as absent "
+        "(screen the texts again with this policy)"
+    )
 
 
 def with_terms(

@@ -81,9 +81,8 @@ def _chain(document: Document, shipped: Path, above: tuple[str, ...]) -> tuple[M
     named = document.value.get(EXTENDS) if isinstance(document.value, dict) else None
     if not isinstance(named, str) or not named.strip():
         return (alone,)
-    found = _named(document, named, shipped)
-    if isinstance(found, Path):
-        found = _read(document, found, above)
+    path = _named(document, named, shipped)
+    found = _read(document, path, above) if isinstance(path, Path) else path
     if isinstance(found, Problem):
         return (_with(alone, found),)
     ancestors = _chain(found, shipped, (*above, found.file))

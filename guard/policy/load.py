@@ -9,7 +9,7 @@ from pathlib import Path
 from guard.errors import InvalidInput, PolicyError, Problem
 from guard.policy.extend import SUFFIXES, Merged, read_chain
 from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming, When
-from guard.policy.schema import MessageEntry, MetadataEntry, PolicyFile, RuleEntry, StreamingEntry, WhenEntry
+from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry, WhenEntry
 from guard.policy.source import Document, Loc, read_bytes
 from guard.policy.term_lists import RuleTerms, TermReader
 from guard.policy.validate import in_order, validate
@@ -90,7 +90,6 @@ def _load(data: bytes, file: str) -> Policy:
         raise PolicyError(in_order(file, problems))
     terms = reader.terms(merged, entry.rules, entry.allow or ())
     digests = [*(document.digest for document in merged.documents), *(found.digest for found in terms.files)]
-    metadata = entry.metadata or MetadataEntry()
     return Policy(
         name=entry.name,
         version=entry.version,
@@ -103,8 +102,8 @@ def _load(data: bytes, file: str) -> Policy:
         path=file,
         calibrated_for=entry.calibrated_for,
         streaming=_streaming(entry.streaming),
-        owner=metadata.owner or "",
-        release=metadata.version or "",
+        owner=(entry.metadata and entry.metadata.owner) or "",
+        release=(entry.metadata and entry.metadata.version) or "",
         terms=terms.matcher,
         sources=(*(document.file for document in merged.documents), *(found.path for found in terms.files)),
     )

@@ -227,7 +227,7 @@ Term: TypeAlias = Annotated[
 
 
 class RuleEntry(Entry):
-    """One rule: it fires at score >= threshold, or on a term; every rule that fires counts, the strongest action wins."""
+    """One rule: it fires at score >= threshold, or on a term; all that fire count, the strongest action wins."""
 
     id: Name = Field(description="Unique in the policy; stands in decisions, logs and metrics.")
     direction: Literal["prompt", "output", "both"] = Field("both", description="Which texts the rule looks at.")
@@ -409,10 +409,8 @@ def _one_or_several(schema: dict[str, Any]) -> None:
     if several is not None:
         schema["additionalProperties"] = {"anyOf": [several["items"], several]}
     else:
-        kept = {key: schema.pop(key) for key in ("description", "title") if key in schema}
-        alone = dict(schema)
-        schema.clear()
-        schema.update({**kept, "anyOf": [alone["items"], alone]})
+        alone = {key: schema.pop(key) for key in ("items", "minItems", "type")}
+        schema["anyOf"] = [alone["items"], alone]
 
 
 def json_schema_text() -> str:

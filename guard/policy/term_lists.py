@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guard.errors import Problem
-from guard.policy.allow import ALLOW, TERM
 from guard.policy.extend import Merged
 from guard.policy.schema import AllowEntry, RuleEntry, Term
 from guard.policy.source import Loc
 from guard.policy.suggest import did_you_mean
 from guard.policy.term_file import TermFile, read_term_file
 from guard.policy.terms import TermList, TermMatcher, TermMistake, fingerprint, folded_term
+from guard.types import ALLOW_PREFIX, TERM_PREFIX
 
 #: Terms of one policy, wherever they are written.
 MAX_TERMS = 50_000
@@ -82,9 +82,9 @@ class TermReader:
                 if rule.id in entry.rules
             )
             names[rule.id] = RuleTerms(
-                term_category=f"{TERM}{rule.id}.{own.category}" if own.category else "",
-                allow_terms=f"{ALLOW}{allowed.category}" if allowed.category else "",
-                allow_category=f"{ALLOW}{rule.id}.{allowed.category}" if allowed.category else "",
+                term_category=f"{TERM_PREFIX}{rule.id}.{own.category}" if own.category else "",
+                allow_terms=f"{ALLOW_PREFIX}{allowed.category}" if allowed.category else "",
+                allow_category=f"{ALLOW_PREFIX}{rule.id}.{allowed.category}" if allowed.category else "",
             )
             for name, terms in ((names[rule.id].term_category, own), (names[rule.id].allow_terms, allowed)):
                 if name:
