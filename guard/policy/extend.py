@@ -20,8 +20,8 @@ SUFFIXES = (".yaml", ".yml")
 
 # What a file says about itself.
 _OWN = frozenset({"version", "name", "description", "metadata", EXTENDS})
-# Mappings that are inherited key by key; every other value is replaced as a whole.
-_BY_KEY = frozenset({"message", "streaming"})
+# Inherited key by key; every other value is replaced as a whole.
+_BY_KEY = frozenset({"streaming"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class _Merging:
     def _value(
         self, at: Loc, mine: Loc, theirs: Loc, own: Mapping[str, object], inherited: Mapping[str, object]
     ) -> object:
-        """One key of two mappings: the file's own, else what it inherits; a mapping of words or sizes has both."""
+        """One key of two mappings: the file's own, else what it inherits; of sizes it has both."""
         key = str(at[-1])
         first, second = own.get(key), inherited.get(key)
         if key in _BY_KEY and isinstance(first, dict) and isinstance(second, dict):
