@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guard.errors import PolicyError, Problem
@@ -39,12 +39,14 @@ class Merged:
         value: What both say together; None if its own file could not be read.
         problems: What is wrong with the files as YAML, and with how one extends the other.
         documents: The file itself, then what it extends, the nearest first.
+        incomplete: True if what it extends could not be had, so that what is missing here says nothing.
     """
 
     file: str
     value: object
     problems: tuple[Problem, ...]
     documents: tuple[Document, ...]
+    incomplete: bool = False
     _places: Mapping[Loc, _Place] = field(default_factory=dict)
 
     def is_reported(self, loc: Loc) -> bool:
@@ -82,20 +84,16 @@ def _chain(document: Document, shipped: Path, above: tuple[str, ...]) -> tuple[M
     if not isinstance(named, str) or not named.strip():
         return (alone,)
     path = _named(document, named, shipped)
-    found = _read(document, path, above) if isinstance(path, Path) else path
+    found = _read(document, named, path, above) if isinstance(path, Path) else path
     if isinstance(found, Problem):
-        return (_with(alone, found),)
+        return (replace(alone, problems=(*alone.problems, found), incomplete=True),)
     ancestors = _chain(found, shipped, (*above, found.file))
     return (*ancestors, _merge(document, ancestors[-1]))
 
 
-def _with(alone: Merged, problem: Problem) -> Merged:
-    return Merged(alone.file, alone.value, (*alone.problems, problem), alone.documents)
-
-
 def _named(document: Document, named: str, shipped: Path) -> Path | Problem:
     """``base.yaml`` and ``../base.yaml`` are files, from this one's directory; ``default`` is a policy that ships."""
-    if named.endswith(SUFFIXES) or len(Path(named).parts) > 1:
+    if named.endswith(SUFFIXES) or "/" in named:
         return Path(document.file).parent / named
     path = shipped / f"{named}{SUFFIXES[0]}"
     if path.is_file():
@@ -105,26 +103,27 @@ def _named(document: Document, named: str, shipped: Path) -> Path | Problem:
     return document.problem((EXTENDS,), f"no policy named {named} ships", cure)
 
 
-def _read(document: Document, path: Path, above: tuple[str, ...]) -> Document | Problem:
+def _read(document: Document, named: str, path: Path, above: tuple[str, ...]) -> Document | Problem:
     real = [os.path.realpath(file) for file in above]
     if (here := os.path.realpath(path)) in real:
-        circle = " -> ".join((*above[real.index(here) :], str(path)))
+        first = Path(above[0]).parent
+        circle = " -> ".join(os.path.relpath(file, first) for file in (*above[real.index(here) :], path))
         return document.problem((EXTENDS,), f"extends goes in a circle: {circle}", "remove one of them")
     try:
         return read_document(read_bytes(path), str(path))
     except PolicyError as error:
         cure = f"a path from {Path(document.file).parent}/, or the name of one that ships"
-        return document.problem((EXTENDS,), f"{path}: {error.problems[0].what}", cure)
+        return document.problem((EXTENDS,), f"{named}: {error.problems[0].what}", cure)
 
 
 def _merge(document: Document, parent: Merged) -> Merged:
     documents = (document, *parent.documents)
     problems = (*parent.problems, *document.problems)
     if not isinstance(document.value, dict) or not isinstance(parent.value, dict):
-        return Merged(document.file, document.value, problems, documents)
+        return Merged(document.file, document.value, problems, documents, incomplete=True)
     merging = _Merging(document, parent)
     value = merging.top(document.value, parent.value)
-    return Merged(document.file, value, problems, documents, merging.places)
+    return Merged(document.file, value, problems, documents, parent.incomplete, merging.places)
 
 
 class _Merging:

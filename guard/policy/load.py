@@ -187,6 +187,8 @@ def _duplicate_ids(document: Document) -> Iterator[Problem]:
 def _condition(merged: Merged, loc: Loc, rule: Mapping[str, object]) -> Iterator[Problem]:
     """A rule says from which score of what it fires, or on which terms."""
     missing = [key for key in ("category", "threshold") if key not in rule]
+    if merged.incomplete:
+        return
     if len(missing) == 2 and "terms" not in rule:
         yield merged.problem(loc, "a rule with neither a threshold nor terms", "add category and threshold, or terms")
     elif len(missing) == 1:

@@ -61,6 +61,11 @@ class Document:
     reported: frozenset[Loc] = frozenset()
     digest: str = ""
 
+    @property
+    def incomplete(self) -> bool:
+        """False: whatever is missing here is missing."""
+        return False
+
     def is_reported(self, loc: Loc) -> bool:
         """True if the value at a place already has a problem."""
         return loc in self.reported

@@ -59,7 +59,7 @@ class TermReader:
                 if isinstance(named, str) and named.strip():
                     found = self._read(merged, (*loc, index), named)
                     count += len(found.terms)
-                    yield from self._of_file(merged, (*loc, index, "file"), found)
+                    yield from self._of_file(merged, (*loc, index, "file"), named, found)
                 elif isinstance(term, str) and (folded := _folded(term)):
                     count += folded not in literals
                     if folded in literals:
@@ -112,12 +112,12 @@ class TermReader:
         return self._files[str(path)]
 
     @staticmethod
-    def _of_file(merged: Merged, loc: Loc, found: TermFile) -> Iterator[Problem]:
+    def _of_file(merged: Merged, loc: Loc, named: str, found: TermFile) -> Iterator[Problem]:
         if found.readable:
             yield from found.problems
             return
         directory = Path(merged.place(loc).document.file).parent
-        yield merged.problem(loc, f"{found.path}: {found.problems[0].what}", f"a path from {directory}/")
+        yield merged.problem(loc, f"{named}: {found.problems[0].what}", f"a path from {directory}/")
 
 
 def _listed(literals: Iterable[str], patterns: Iterable[str]) -> TermList:
@@ -153,6 +153,8 @@ def _lists(value: object) -> Iterator[tuple[Loc, list[object]]]:
 
 
 def _unknown_rules(merged: Merged) -> Iterator[Problem]:
+    if merged.incomplete:
+        return
     known = [name for _, rule in _entries(merged.value, "rules") if isinstance(name := rule.get("id"), str)]
     for index, entry in _entries(merged.value, "allow"):
         named = entry.get("rules")

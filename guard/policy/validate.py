@@ -29,6 +29,11 @@ class Source(Protocol):
         """What is already known to be wrong."""
         ...
 
+    @property
+    def incomplete(self) -> bool:
+        """True if there is more that could not be had, so that what is missing here says nothing."""
+        ...
+
     def is_reported(self, loc: Loc) -> bool:
         """True if the value at a place already has a problem."""
         ...
@@ -68,7 +73,8 @@ def validate(document: S, model: type[M], cross_check: Callable[[S], Iterable[Pr
     if document.value is not None:
         result = model.read(document.value)
         if isinstance(result, list):
-            problems += [_problem(document, model, m) for m in result if not document.is_reported(m.loc)]
+            told = (m for m in result if m.kind != "missing" or not document.incomplete)
+            problems += [_problem(document, model, m) for m in told if not document.is_reported(m.loc)]
         problems += cross_check(document)
     if problems or isinstance(result, list):
         raise PolicyError(in_order(document.file, problems))
