@@ -192,7 +192,7 @@ def test_a_failure_lifts_nothing() -> None:
     found = detections(hits, normalize(text))
     scores = with_terms(_POLICY, {"weapons": 0.9}, found, hits)
     (doubt,) = doubts(_POLICY, evaluate(_POLICY, Direction.PROMPT, scores, found), text, hits)
-    assert doubt.texts == ("something x", "x")
+    assert doubt.texts == ("the item x", "x")
     for answers in ([None, {"weapons": 0.0}], [{"weapons": 0.0}, None]):
         settled = lifted(doubt, scores, found, answers)
         assert evaluate(_POLICY, Direction.PROMPT, settled, found).action is Action.BLOCK
