@@ -40,12 +40,12 @@ rules:
     )
 
 
-def _log(classifier: Classifier, policy: Policy, *texts: str, **fields: str) -> list[Record]:
+def _log(classifier: Classifier, policy: Policy, *texts: str, label: str | None = None) -> list[Record]:
     engine = Engine(classifier, PolicyStore([policy]))
     out = []
     for number, text in enumerate(texts):
         content = make_content(text, "output")
-        record = Record.of(content, engine.screen(content), id=str(number), annotation=Annotation(**fields))
+        record = Record.of(content, engine.screen(content), id=str(number), annotation=Annotation(label))
         out.append(Record.from_json(record.to_json()))
     return out
 
@@ -172,3 +172,18 @@ def test_a_stream_masks_terms_wherever_its_deltas_end(tiny_classifier: Classifie
     found = [text[d.span.start : d.span.end] for d in decision.detections]
     assert found == ["Acme Corp", "竞品", "acme  corp"]
     assert decision.scores[policy.rules[0].term_category] == 1.0
+
+
+def test_a_stream_says_nothing_that_one_slice_left_open(tiny_classifier: Classifier) -> None:
+    """An allow-term that was not asked about in one slice leaves the whole stream without that score."""
+    policy = parse_policy(
+        "version: 1\nname: default\nstreaming: {lookahead: 4, context: 0, step: 8}\n"
+        "rules: [{id: weapons, category: weapons, threshold: 0.99, action: block}]\n"
+        "allow: [{terms: [the bomb], rules: [weapons]}]\n",
+        "p.yaml",
+    )
+    engine = Engine(tiny_classifier, PolicyStore([policy]))
+    for text, known in (("the bomb " + "hello world " * 20, False), ("hello world " * 20, True)):
+        *_, decision = screen_stream(engine, engine.open(make_content("x", "output")), [text])
+        assert isinstance(decision, Decision) and decision.chunks > 1
+        assert (policy.rules[0].allow_category in decision.scores) is known
