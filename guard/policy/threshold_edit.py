@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ruamel.yaml import YAML
@@ -40,8 +40,9 @@ def set_thresholds(data: bytes, file: str, thresholds: Mapping[str, float]) -> b
         what = f"no rule {missing[0]} in this file"
         raise PolicyError([Problem(file, 1, 1, what, "tune the file that has it")])
     wanted = {name: value for name, value in thresholds.items() if known[name].threshold != value}
+    places = _nodes(text.removeprefix(_BOM), wanted, file, before.sources[1:])
     out = text
-    for node in sorted(_nodes(text.removeprefix(_BOM), wanted, file), key=lambda found: -found.start):
+    for node in sorted(places, key=lambda found: -found.start):
         shift = len(text) - len(text.removeprefix(_BOM))
         out = out[: node.start + shift] + written(node.value) + out[node.end + shift :]
     if parse_policy(out, file).rules != _with(before, wanted):
@@ -57,16 +58,19 @@ class _Place:
         self.start, self.end, self.value = start, end, value
 
 
-def _nodes(text: str, wanted: Mapping[str, float], file: str) -> list[_Place]:
+def _nodes(text: str, wanted: Mapping[str, float], file: str, others: Sequence[str]) -> list[_Place]:
+    """Where the thresholds stand; one that stands in a file that this one extends cannot be changed here."""
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     top = yaml.compose(text)
     rules = _value(top, "rules")
     places: dict[int, _Place] = {}
+    inherited = set(wanted)
     for rule in rules.value if isinstance(rules, SequenceNode) else ():
         name, node = _value(rule, "id"), _value(rule, "threshold")
         if not isinstance(name, ScalarNode) or not isinstance(node, ScalarNode) or name.value not in wanted:
             continue
+        inherited.discard(name.value)
         end = node.end_mark.index
         # An anchor or a tag belongs to the node and stands before the number, which is its last word.
         start = end - len(node.value)
@@ -80,6 +84,9 @@ def _nodes(text: str, wanted: Mapping[str, float], file: str) -> list[_Place]:
             mark = node.start_mark
             raise PolicyError([Problem(file, mark.line + 1, mark.column + 1, what, _CURE)])
         places[start] = _Place(start, end, value)
+    if inherited:
+        what = f"the threshold of {min(inherited)} stands in {' or '.join(others)}"
+        raise PolicyError([Problem(file, 1, 1, what, "tune that file, or give the rule a threshold here")])
     return list(places.values())
 
 
