@@ -32,8 +32,34 @@ CATEGORIES: tuple[str, ...] = (
     NONCOMPLIANT,
 )
 
-#: Every recognizer category, parents first. All are legal in policy rules; a parent matches its children.
-PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card")
+#: Personal data, the parent first. All are legal in policy rules; a parent matches its children.
+PII_CATEGORIES: tuple[str, ...] = (
+    "pii",
+    "pii.email",
+    "pii.phone",
+    "pii.id_card",
+    "pii.bank_card",
+    "pii.iban",
+    "pii.ip",
+    "pii.address_cn",
+    "pii.plate_cn",
+    "pii.passport",
+)
+
+#: Credentials, the parent first.
+SECRET_CATEGORIES: tuple[str, ...] = (
+    "secret",
+    "secret.private_key",
+    "secret.jwt",
+    "secret.cloud_key",
+    "secret.api_key",
+)
+
+#: Every category that a built-in recognizer finds places of.
+RECOGNIZER_CATEGORIES: tuple[str, ...] = (*PII_CATEGORIES, *SECRET_CATEGORIES, "url")
+
+#: Parent of what a policy's own recognizers find: ``custom.<name>``.
+CUSTOM = "custom"
 
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"

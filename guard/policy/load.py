@@ -11,7 +11,7 @@ from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming
 from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.validate import validate
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Direction
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -102,7 +102,7 @@ def _rule(entry: RuleEntry) -> Rule:
     action = Action(entry.action)
     operator: Operator | None = None
     if action is Action.REWRITE:
-        masks = entry.category in PII_CATEGORIES and entry.message is None
+        masks = entry.category in RECOGNIZER_CATEGORIES and entry.message is None
         operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
     return Rule(
         id=entry.id,

@@ -28,13 +28,13 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.policy.suggest import did_you_mean
-from guard.types import CATEGORIES, PII_CATEGORIES
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES
 
 #: Version of the policy language that this guard reads.
 POLICY_VERSION = 1
 
 #: Every category that a rule may name.
-RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *PII_CATEGORIES)
+RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
 
 #: A model as decisions name it (``name@revision``), or its name alone for every revision.
 _MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[0-9a-f]{12})?$"

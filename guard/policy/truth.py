@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guard.records import LABELS
-from guard.types import CATEGORIES, NONCOMPLIANT, PII_CATEGORIES
+from guard.types import CATEGORIES, NONCOMPLIANT, RECOGNIZER_CATEGORIES
 
 #: In ``about``: the label speaks about every category.
 ALL = "all"
 #: In ``categories``: noncompliant in a way that has no name here.
 OTHER = "other"
 #: Every category that a truth can name and a rule can look at.
-KNOWN = frozenset((*CATEGORIES, *PII_CATEGORIES))
+KNOWN = frozenset((*CATEGORIES, *RECOGNIZER_CATEGORIES))
 
 _COMPLIANT, _NONCOMPLIANT = LABELS
 

@@ -26,8 +26,9 @@ Not found:
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Iterator
 
+from guard.recognizers.checksums import luhn
 from guard.recognizers.labels import names_card, names_reference
 from guard.recognizers.match import Match
 
@@ -35,8 +36,9 @@ _SCORE = 0.9
 # A label or printed groups leave little doubt.
 _SURE = 0.96
 
+# Most texts have no such run, and then nothing else is looked at.
+_RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){13,}")
 _GROUP = re.compile("[0-9]+")
-_SEPARATORS = frozenset(" -\u2010\u2013")
 _FOURS = (4, 4, 4, 4)
 # Group lengths as printed, the longest first: an expiry date may follow a number.
 _PRINTED = ((*_FOURS, 3), (*_FOURS, 2), (*_FOURS, 1), _FOURS, (4, 6, 5), (4, 6, 4), (6, 13), (6, 10))
@@ -72,18 +74,21 @@ class BankCard:
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""
-        groups = [(m.start(), m.end()) for m in _GROUP.finditer(text)]
-        found: list[Match] = []
-        at = 0
-        while at < len(groups):
-            size = _card(text, groups, at)
-            if size:
-                start, end = groups[at][0], groups[at + size - 1][1]
-                if not names_reference(text, start):
-                    sure = size > 1 or names_card(text, start)
-                    found.append(Match(start, end, _SURE if sure else _SCORE))
-            at += size or 1
-        return found
+        return [match for run in _RUN.finditer(text) for match in _cards(text, run.start(), run.end())]
+
+
+def _cards(text: str, start: int, end: int) -> Iterator[Match]:
+    """The numbers in a run of groups of digits with single separators between them."""
+    groups = [m.span() for m in _GROUP.finditer(text, start, end)]
+    at = 0
+    while at < len(groups):
+        size = _card(text, groups, at)
+        if size:
+            first, last = groups[at][0], groups[at + size - 1][1]
+            if not names_reference(text, first):
+                sure = size > 1 or names_card(text, first)
+                yield Match(first, last, _SURE if sure else _SCORE)
+        at += size or 1
 
 
 def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
@@ -97,8 +102,7 @@ def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
         part = groups[at : at + len(lengths)]
         if tuple(end - start for start, end in part) != lengths or _letter(text, part[-1][1]):
             continue
-        gaps = (text[left[1] : right[0]] for left, right in pairwise(part))
-        if all(gap in _SEPARATORS for gap in gaps) and _sound("".join(text[start:end] for start, end in part)):
+        if _sound("".join(text[start:end] for start, end in part)):
             return len(part)
     return 0
 
@@ -115,12 +119,3 @@ def _issued(digits: str) -> bool:
     return any(
         low <= int(digits[: len(str(low))]) <= high and len(digits) in lengths for low, high, lengths in _ISSUERS
     )
-
-
-def luhn(digits: str) -> bool:
-    """The Luhn checksum (ISO/IEC 7812-1, annex B) of a string of digits."""
-    total = 0
-    for index, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if index % 2 else 1)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0

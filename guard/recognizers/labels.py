@@ -1,15 +1,18 @@
-"""The words before a number that say what it is: a phone, a card, or the number of an order.
+"""The words around a number that say what it is: a phone, a card, or the number of an order.
 
 Digits alone are ambiguous (an order number of eleven digits looks like a mobile number), the words in front
-of them seldom are. Patterns are anchored at the number and read at most a short stretch of text.
+of them seldom are. A label touches its number, but for a colon, "is", "号码" and the like; a context word stands
+somewhere near by. Both read at most a short stretch of text.
 """
 
 from __future__ import annotations
 
 import re
 
-# Code points in front of a number that are read.
+# Code points in front of a number that are read for a label, and those around it for context.
 _REACH = 24
+_BEFORE = 32
+_BEHIND = 16
 
 # Between a label and its number: a colon, "is", "号码", spaces and the like, never another noun.
 # (No alternative is a sequence of others, so there is one way only to match a stretch.)
@@ -49,6 +52,22 @@ def names_phone(text: str, start: int) -> bool:
 def names_card(text: str, start: int) -> bool:
     """True if the words before ``start`` call what follows a bank card or an account."""
     return _CARD.search(_before(text, start)) is not None
+
+
+def context(chinese: str, latin: str) -> re.Pattern[str]:
+    """What :func:`near` looks for.
+
+    Args:
+        chinese: Words as alternatives of a pattern, found anywhere.
+        latin: The same in Latin script; found at the beginning of a word, in any case.
+    """
+    return re.compile(rf"(?:{chinese}|(?<![a-z])(?:{latin}))", re.IGNORECASE)
+
+
+def near(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
+    """True if one of the words stands shortly before [start, end) or right behind it."""
+    before = words.search(text[max(0, start - _BEFORE) : start])
+    return before is not None or words.search(text[end : end + _BEHIND]) is not None
 
 
 def word_before(text: str, start: int) -> str:

@@ -12,7 +12,7 @@ from guard.policy.evaluate import evaluate
 from guard.policy.load import SHIPPED_DIR, load_policy
 from guard.policy.policy import Mode
 from guard.policy.store import PolicyStore
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Detection, Direction, Span
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Detection, Direction, Span
 
 _FILE = SHIPPED_DIR / "default.yaml"
 _POLICY = load_policy(_FILE)
@@ -48,7 +48,7 @@ def test_it_covers_every_category_in_both_directions() -> None:
     for direction in Direction:
         for category in CATEGORIES:
             assert evaluate(_POLICY, direction, {category: 1.0}, ()).action is not Action.ALLOW
-        for category in PII_CATEGORIES:
+        for category in RECOGNIZER_CATEGORIES:
             assert evaluate(_POLICY, direction, {category: 1.0}, ()).rules
 
 

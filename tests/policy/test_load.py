@@ -10,7 +10,7 @@ import pytest
 from guard.errors import InvalidInput, PolicyError
 from guard.policy.load import SHIPPED_DIR, load_policy, parse_policy, policy_files, resolve_policy
 from guard.policy.policy import Mode, Operator, Streaming
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction, PolicyInfo
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Direction, PolicyInfo
 from tests.policy.build import HEAD, policy_of, text_of
 
 _RULE = "id: a, category: hate, threshold: 0.5, action: block"
@@ -79,7 +79,7 @@ def test_a_rewrite_rule_masks_where_it_can_unless_it_has_words(keys: str, operat
 
 def test_every_category_of_the_contract_is_legal() -> None:
     """Rules may name all classifier categories and all recognizer categories."""
-    names = (*CATEGORIES, *PII_CATEGORIES)
+    names = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
     policy = policy_of(*(f"id: r-{name}, category: {name}, threshold: 0.5, action: block" for name in names))
     assert [rule.category for rule in policy.rules] == list(names)
 
@@ -153,7 +153,7 @@ def test_an_unknown_category_is_refused_with_the_closest_one(written: str, meant
 def test_an_unknown_category_like_no_other_is_answered_with_the_list() -> None:
     """Where nothing is close, the cure names what there is."""
     problem = _problem("id: a, category: zzzz, threshold: 0.5, action: block")
-    assert all(category in problem for category in (*CATEGORIES, *PII_CATEGORIES))
+    assert all(category in problem for category in (*CATEGORIES, *RECOGNIZER_CATEGORIES))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from guard.policy.schema import (
     json_schema_text,
 )
 from guard.policy.store import PolicyStore
-from guard.types import CATEGORIES, PII_CATEGORIES
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES
 
 _README = (SHIPPED_DIR / "README.md").read_text(encoding="utf-8")
 
@@ -55,7 +55,7 @@ def test_the_schema_knows_every_category_and_no_unknown_key() -> None:
     """An editor offers the legal categories and marks a key that the loader would refuse."""
     schema = json.loads(json_schema_text())
     rule = schema["$defs"]["RuleEntry"]
-    assert rule["properties"]["category"]["enum"] == [*CATEGORIES, *PII_CATEGORIES]
+    assert rule["properties"]["category"]["enum"] == [*CATEGORIES, *RECOGNIZER_CATEGORIES]
     assert rule["required"] == ["id", "category", "threshold", "action"]
     assert schema["required"] == ["version", "name", "rules"]
     assert not schema["additionalProperties"] and not rule["additionalProperties"]
@@ -101,7 +101,7 @@ def test_the_reference_has_the_defaults_and_the_choices(prefix: str, entry: type
 
 def test_the_reference_names_every_category() -> None:
     """Whoever writes a rule finds its category in the reference."""
-    assert all(f"`{category}`" in _README for category in (*CATEGORIES, *PII_CATEGORIES))
+    assert all(f"`{category}`" in _README for category in (*CATEGORIES, *RECOGNIZER_CATEGORIES))
 
 
 def test_the_examples_of_the_reference_load_and_pass(tmp_path: Path, tiny_classifier: Classifier) -> None:
