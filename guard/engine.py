@@ -356,7 +356,7 @@ def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
     if scored is None or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
-        detections = _within(detect(subject.normalized), subject.part)
+        detections = _within(detect(subject.normalized, subject.policy.recognizers), subject.part)
         outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)

@@ -61,6 +61,14 @@ RECOGNIZER_CATEGORIES: tuple[str, ...] = (*PII_CATEGORIES, *SECRET_CATEGORIES, "
 #: Parent of what a policy's own recognizers find: ``custom.<name>``.
 CUSTOM = "custom"
 
+
+def is_category(name: str) -> bool:
+    """True if a rule may name it: a category of the classifier, of a built-in recognizer, or of a policy's own."""
+    return name in _BUILT_IN or name == CUSTOM or name.startswith(f"{CUSTOM}.")
+
+
+_BUILT_IN = frozenset((*CATEGORIES, *RECOGNIZER_CATEGORIES))
+
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"
 

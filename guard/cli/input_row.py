@@ -11,7 +11,7 @@ from guard.cli.rows import RawRow, RowFile
 from guard.content import make_content
 from guard.errors import InvalidInput, Violation
 from guard.records import LABELS, Annotation
-from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Content, Direction
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Content, Direction, is_category
 
 #: The columns that mean something; all but ``text`` may be missing, and every other one is kept as it is.
 FIELDS = ("text", "direction", "context", "id", "label", "categories", "about", "tags")
@@ -182,7 +182,7 @@ class RowParser:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             found.append(Violation(field, "not a list of strings", "give a list of category names"))
             return None
-        unknown = [name for name in value if name not in known]
+        unknown = [name for name in value if name not in known and not is_category(name)]
         if unknown:
             found.append(
                 Violation(field, f"unknown category {unknown[0][:_SHOWN]!r}", f"of {', '.join(sorted(known))}")

@@ -15,9 +15,9 @@ from guard.policy.evaluate import Outcome, evaluate
 from guard.policy.mcnemar import mcnemar
 from guard.policy.pairs import Pair
 from guard.policy.policy import Policy
-from guard.policy.truth import KNOWN, Truth
+from guard.policy.truth import Truth
 from guard.records import LABELS, Record
-from guard.types import Action
+from guard.types import Action, is_category
 
 _COMPLIANT, _NONCOMPLIANT = LABELS
 
@@ -102,7 +102,7 @@ class _Seen:
             return
         if mismatch := self.policy.mismatch(self.model):
             yield mismatch
-        unknown = sorted(self.categories - KNOWN)
+        unknown = sorted(name for name in self.categories if not is_category(name))
         if unknown:
             yield f"scores of {self.model} that no rule can name: {', '.join(unknown)}"
         blind = [rule.id for rule in self.policy.rules if not any(map(rule.matches, self.categories))]

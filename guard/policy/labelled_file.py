@@ -19,9 +19,9 @@ import numpy as np
 from guard.errors import InvalidInput
 from guard.policy.labelled import UNSCORED, Facet, Labelled
 from guard.policy.record_file import RecordFile
-from guard.policy.truth import KNOWN, Truth
+from guard.policy.truth import Truth
 from guard.records import LABELS, SCHEMA, Record
-from guard.types import Direction
+from guard.types import Direction, is_category
 
 _CURE_LABELS = "add `label` (compliant or noncompliant), and `categories`, to the rows and screen them again"
 #: Upper ends of the length buckets, in tokens of the model.
@@ -253,7 +253,7 @@ class _Builder:
             more = ", ..." * (len(unknown) > _SHOWN_NAMES)
             yield f"unknown categories in labels, which say nothing about any rule: {named}{more}"
         scored = {name for names in self._plans for name in names} | self._detected
-        if strange := sorted(scored - KNOWN):
+        if strange := sorted(name for name in scored if not is_category(name)):
             yield f"scores of {model} that no rule can name: {', '.join(strange[:_SHOWN_NAMES])}"
         if wide := sorted(name for name, tag in self._tags.items() if tag is None):
             named = ", ".join(wide[:_SHOWN_NAMES])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from guard.errors import InvalidInput, Problem
 from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming
+from guard.policy.recognizers import own_recognizers, recognizer_problems
 from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.validate import validate
-from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Direction
+from guard.types import CATEGORIES, Action, Direction
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -89,6 +90,7 @@ def _load(data: bytes, file: str) -> Policy:
         path=file,
         calibrated_for=entry.calibrated_for,
         streaming=_streaming(entry.streaming),
+        recognizers=own_recognizers(entry.recognizers),
     )
 
 
@@ -102,7 +104,7 @@ def _rule(entry: RuleEntry) -> Rule:
     action = Action(entry.action)
     operator: Operator | None = None
     if action is Action.REWRITE:
-        masks = entry.category in RECOGNIZER_CATEGORIES and entry.message is None
+        masks = entry.category not in CATEGORIES and entry.message is None
         operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
     return Rule(
         id=entry.id,
@@ -121,7 +123,7 @@ def _texts(message: MessageEntry | None) -> Mapping[str, str]:
 
 
 def _cross_check(document: Document) -> list[Problem]:
-    return [*_duplicate_ids(document), *_rewrites(document)]
+    return [*_duplicate_ids(document), *_rewrites(document), *recognizer_problems(document)]
 
 
 def _rules(document: Document) -> Iterator[tuple[int, dict[str, object]]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from guard.recognizers.custom import Custom
 from guard.types import Action, Direction, PolicyInfo
 
 
@@ -93,6 +94,7 @@ class Policy:
         calibrated_for: The model whose scores the thresholds were set on: ``name@revision``, or a name that
             stands for all its revisions; None if the file does not say.
         streaming: Sizes of a stream's window.
+        recognizers: The policy's own, which run beside the built-in ones.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Policy:
     path: str
     calibrated_for: str | None = None
     streaming: Streaming = field(default_factory=Streaming)
+    recognizers: tuple[Custom, ...] = ()
 
     @property
     def identity(self) -> str:

@@ -28,16 +28,22 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.policy.suggest import did_you_mean
-from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES
+from guard.recognizers import RECOGNIZERS
+from guard.recognizers.checksums import CHECKSUMS
+from guard.recognizers.custom import BadPattern, compile_pattern
+from guard.types import CATEGORIES, CUSTOM, RECOGNIZER_CATEGORIES, is_category
 
 #: Version of the policy language that this guard reads.
 POLICY_VERSION = 1
 
-#: Every category that a rule may name.
+#: Every category that a rule may name, but for those of the policy's own recognizers.
 RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
 
 #: A model as decisions name it (``name@revision``), or its name alone for every revision.
 _MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[0-9a-f]{12})?$"
+
+#: What a policy's own recognizer may be called.
+_OWN_NAME = r"^[a-z][a-z0-9_]{0,47}$"
 
 #: Type of the errors raised here: their context holds ``what`` and ``cure`` in full.
 MISTAKE = "mistake"
@@ -48,9 +54,32 @@ def _mistake(what: str, cure: str) -> PydanticCustomError:
 
 
 def _legal_category(name: str) -> str:
-    if name not in RULE_CATEGORIES:
+    if not is_category(name):
         cure = did_you_mean(name, RULE_CATEGORIES) or f"one of {', '.join(RULE_CATEGORIES)}"
         raise _mistake(f"unknown category {name}", cure)
+    return name
+
+
+def _free_name(name: str) -> str:
+    if not re.fullmatch(_OWN_NAME, name):
+        raise _mistake(f"{name} is not a recognizer's name", "1 to 48 of a-z, 0-9 and _, beginning with a letter")
+    if name in RECOGNIZERS:
+        raise _mistake(f"a recognizer named {name} is built in", "give this one a name of its own")
+    return name
+
+
+def _legal_pattern(pattern: str) -> str:
+    try:
+        compile_pattern(pattern)
+    except BadPattern as bad:
+        raise _mistake(*bad.args) from None
+    return pattern
+
+
+def _legal_checksum(name: str) -> str:
+    if name not in CHECKSUMS:
+        cure = did_you_mean(name, CHECKSUMS) or f"one of {', '.join(CHECKSUMS)}"
+        raise _mistake(f"unknown checksum {name}", cure)
     return name
 
 
@@ -93,7 +122,19 @@ def _as_turns(value: object) -> object:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Category = Annotated[
-    str, AfterValidator(_legal_category), WithJsonSchema({"type": "string", "enum": list(RULE_CATEGORIES)})
+    str,
+    AfterValidator(_legal_category),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"enum": list(RULE_CATEGORIES)}, {"pattern": rf"^{CUSTOM}(\.[a-z][a-z0-9_]{{0,47}})?$"}],
+        }
+    ),
+]
+OwnName = Annotated[str, AfterValidator(_free_name), WithJsonSchema({"type": "string", "pattern": _OWN_NAME})]
+Pattern = Annotated[str, AfterValidator(_legal_pattern)]
+ChecksumName = Annotated[
+    str, AfterValidator(_legal_checksum), WithJsonSchema({"type": "string", "enum": list(CHECKSUMS)})
 ]
 Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
 Text = Annotated[str, AfterValidator(_not_blank)]
@@ -164,7 +205,7 @@ class RuleEntry(Entry):
     rewrite: Literal["mask", "template"] | None = Field(
         None,
         description="How to rewrite: mask covers the found spans, template answers with the message instead. "
-        "Default: mask for pii categories without a message, else template.",
+        "Default: mask for categories that recognizers find, if the rule has no message, else template.",
     )
     message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
@@ -187,10 +228,22 @@ class StreamingEntry(Entry):
     )
 
 
+class RecognizerEntry(Entry):
+    """A recognizer of the policy's own; what it finds is the category ``custom.<name>``."""
+
+    name: OwnName = Field(description="Unique; rules name what it finds as custom.<name>.")
+    patterns: list[Pattern] = Field(min_length=1, description="RE2 patterns, at least one; they see normalised text.")
+    checksum: ChecksumName | None = Field(None, description="What the letters and digits of a match must satisfy.")
+    context: list[Text] = Field(
+        default_factory=list, description="Words; a match without one of them near by scores half."
+    )
+    score: Probability = Field(0.9, description="How sure a match is.")
+
+
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
-    not_implemented: ClassVar[tuple[str, ...]] = ("terms", "recognizers", "extends")
+    not_implemented: ClassVar[tuple[str, ...]] = ("terms", "extends")
 
     version: Annotated[
         int, BeforeValidator(_legal_version), WithJsonSchema({"type": "integer", "const": POLICY_VERSION})
@@ -204,6 +257,7 @@ class PolicyFile(Entry):
     on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")
     message: MessageEntry | None = Field(None, description="Shown where a rule has none; default: a built-in one.")
     streaming: StreamingEntry | None = Field(None, description="Sizes of a stream's window; default: its defaults.")
+    recognizers: list[RecognizerEntry] = Field(default_factory=list, description="Patterns of the policy's own.")
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -244,6 +298,7 @@ _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "rules": RuleEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
+    "recognizers": RecognizerEntry,
     "cases": CaseEntry,
     "context": TurnEntry,
     "expect": Expectation,

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guard.records import LABELS
-from guard.types import CATEGORIES, NONCOMPLIANT, RECOGNIZER_CATEGORIES
+from guard.types import CATEGORIES, NONCOMPLIANT, RECOGNIZER_CATEGORIES, is_category
 
 #: In ``about``: the label speaks about every category.
 ALL = "all"
 #: In ``categories``: noncompliant in a way that has no name here.
 OTHER = "other"
-#: Every category that a truth can name and a rule can look at.
+#: Every category that a truth can name and a rule can look at, but for those of a policy's own recognizers.
 KNOWN = frozenset((*CATEGORIES, *RECOGNIZER_CATEGORIES))
 
 _COMPLIANT, _NONCOMPLIANT = LABELS
@@ -39,7 +39,7 @@ class Truth:
     def unknown_names(self) -> tuple[str, ...]:
         """Names in ``categories`` and ``about`` that are no categories, in their order."""
         given = (*(self.categories or ()), *(self.about or ()))
-        return tuple(name for name in given if name not in KNOWN and name not in {OTHER, ALL})
+        return tuple(name for name in given if not is_category(name) and name not in {OTHER, ALL})
 
     @property
     def whole(self) -> bool:
@@ -69,7 +69,7 @@ class Truth:
             return True
         if any(_within(category, name) for name in named):
             return None  # personal data of some kind: of this one or of another
-        other = any(name in KNOWN and name != NONCOMPLIANT for name in named)
+        other = any(is_category(name) and name != NONCOMPLIANT for name in named)
         clean = self.label == _COMPLIANT or other
         return False if clean and self._covers(category) else None
 

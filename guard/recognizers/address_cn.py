@@ -11,6 +11,8 @@ Found:
     - 现住[广东省深圳市南山区科技园南路16号]
     - 户籍在[湖南省长沙县春华镇大鱼塘村12组8号]
     - 家庭住址是[成都市锦江区春熙路三段9号]
+    - 上海博物馆位于[上海市黄浦区人民大道201号]
+    - 户籍：[沈阳市于洪区黄海路12号2-3-1]
     - 他在[幸福小区3栋2单元501室]等你
 
 Not found:
@@ -43,11 +45,12 @@ _HOUSE = re.compile(
     r"(?:[ ,]?[0-9A-Za-z]{1,5}(?:号楼|号院|单元|号|栋|幢|座|室|楼|层|房|户|(?:-[0-9]{1,4}){1,2})){0,5})(?!线)"
 )
 _ROOM = re.compile("单元|室|房|户|[栋幢座楼]")
-# The end of a name in front of its number, and what a street's name ends with.
-_SPOKEN = re.compile(
-    "[^\u4e00-\u9fff0-9A-Za-z]|位于|住在|家在|寄到|寄往|寄给|送到|送至|坐落|户籍|地址|住址|现住|家住"
-    "|[在是至到往住于为从寄]"
+# What ends in front of an address; some of the words that lead to one are also part of names (于洪区, 从化区).
+_BREAK = re.compile(
+    "[^\u4e00-\u9fff0-9A-Za-z]|位于|住于|寄往|送至|坐落于?|户籍|地址|住址|现住|家住|搬至|迁至|[在是到住寄]"
 )
+_WEAK_BREAK = re.compile("[于为从至往]")
+_WITHIN = re.compile("[省市州]")
 _PROVINCE = re.compile(
     "(?:北京|天津|上海|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南|四川|贵州|云南|陕西"
     "|甘肃|青海|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门)"
@@ -79,18 +82,15 @@ class AddressCn:
 
 def _start(text: str, low: int, high: int) -> int:
     """Where the address begins: at its province, else behind the last word that leads to it."""
-    before = text[low:high]
-    province = _PROVINCE.search(before)
-    if province and not _breaks(before[province.end() :]):
-        return low + province.start()
-    cut = 0
-    for m in _SPOKEN.finditer(before, 0, len(before) - 1):
-        cut = m.end()
-    return low + cut
-
-
-def _breaks(text: str) -> bool:
-    return re.search("[^\u4e00-\u9fff0-9A-Za-z ]", text) is not None
+    for m in _BREAK.finditer(text, low, high - 1):
+        low = m.end()
+    province = _PROVINCE.search(text, low, high)
+    if province:
+        return province.start()
+    for m in _WEAK_BREAK.finditer(text, low, high - 1):
+        if not _WITHIN.search(text, low, m.start()):
+            low = m.end()
+    return low
 
 
 def _score(text: str, start: int, match: re.Match[str]) -> float:

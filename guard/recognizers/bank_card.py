@@ -65,6 +65,9 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (2200, 2204, frozenset({16, 19})),
 )
 
+# Prefix -> lengths; a prefix has up to four digits.
+_PREFIXES = {str(prefix): lengths for low, high, lengths in _ISSUERS for prefix in range(low, high + 1)}
+
 
 class BankCard:
     """Finds bank card numbers. Stateless."""
@@ -116,6 +119,4 @@ def _sound(digits: str) -> bool:
 
 
 def _issued(digits: str) -> bool:
-    return any(
-        low <= int(digits[: len(str(low))]) <= high and len(digits) in lengths for low, high, lengths in _ISSUERS
-    )
+    return any(len(digits) in _PREFIXES.get(digits[:size], ()) for size in range(1, 5))

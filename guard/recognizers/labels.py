@@ -66,8 +66,12 @@ def context(chinese: str, latin: str) -> re.Pattern[str]:
 
 def near(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
     """True if one of the words stands shortly before [start, end) or right behind it."""
-    before = words.search(text[max(0, start - _BEFORE) : start])
-    return before is not None or words.search(text[end : end + _BEHIND]) is not None
+    return words.search(surroundings(text, start, end)) is not None
+
+
+def surroundings(text: str, start: int, end: int) -> str:
+    """What is read for context: shortly before [start, end) and right behind it, with a border between them."""
+    return f"{text[max(0, start - _BEFORE) : start]}\n{text[end : end + _BEHIND]}"
 
 
 def word_before(text: str, start: int) -> str:

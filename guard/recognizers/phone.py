@@ -45,6 +45,7 @@ Not found:
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
@@ -134,9 +135,7 @@ def _score(text: str, match: re.Match[str], region: str) -> float:
         if (bare and not mobile) or spaced:
             return 0.0
     number = re.sub(r"[^0-9]", "", match[0])
-    if match.re is _MOBILE:
-        number = number[-11:]
-    if not _assigned(number, region):
+    if not (_is_mobile(number[-11:]) if match.re is _MOBILE else _assigned(number, region)):
         return 0.0
     return _LABELLED if labelled else _BARE if bare else _SEPARATED
 
@@ -147,6 +146,18 @@ def _named_otherwise(text: str, match: re.Match[str]) -> bool:
     if before in _MONEY or word_before(text, match.start()):
         return True
     return bool(_UNIT.match(text, match.end())) or names_reference(text, match.start())
+
+
+def _is_mobile(number: str) -> bool:
+    """As :func:`_assigned`, for a Chinese mobile number of eleven digits: the most frequent case, and a quick one."""
+    return _chinese_mobiles().fullmatch(number) is not None
+
+
+@cache
+def _chinese_mobiles() -> re.Pattern[str]:
+    plan = phonenumbers.PhoneMetadata.metadata_for_region("CN")
+    assert plan is not None and plan.mobile is not None and plan.mobile.national_number_pattern is not None
+    return re.compile(plan.mobile.national_number_pattern)
 
 
 def _assigned(number: str, region: str | None) -> bool:

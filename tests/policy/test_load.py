@@ -185,7 +185,7 @@ def test_sizes_of_a_stream_are_taken_as_written() -> None:
     assert written == Streaming(lookahead=1, context=0, step=24, max_hold=2.0)
 
 
-@pytest.mark.parametrize("key", ["terms", "recognizers", "extends"])
+@pytest.mark.parametrize("key", ["terms", "extends"])
 def test_a_key_of_a_later_version_is_refused_by_name(key: str) -> None:
     """What is not implemented is never ignored."""
     assert _problems(f"{HEAD}  - {{{_RULE}}}\n{key}: x\n") == [

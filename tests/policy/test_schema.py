@@ -21,6 +21,7 @@ from guard.policy.schema import (
     Expectation,
     MessageEntry,
     PolicyFile,
+    RecognizerEntry,
     RuleEntry,
     StreamingEntry,
     json_schema,
@@ -55,7 +56,7 @@ def test_the_schema_knows_every_category_and_no_unknown_key() -> None:
     """An editor offers the legal categories and marks a key that the loader would refuse."""
     schema = json.loads(json_schema_text())
     rule = schema["$defs"]["RuleEntry"]
-    assert rule["properties"]["category"]["enum"] == [*CATEGORIES, *RECOGNIZER_CATEGORIES]
+    assert rule["properties"]["category"]["anyOf"][0]["enum"] == [*CATEGORIES, *RECOGNIZER_CATEGORIES]
     assert rule["required"] == ["id", "category", "threshold", "action"]
     assert schema["required"] == ["version", "name", "rules"]
     assert not schema["additionalProperties"] and not rule["additionalProperties"]
@@ -78,13 +79,15 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     expected = [
         *_keys("", PolicyFile), *_keys("message.", MessageEntry), *_keys("rules[].", RuleEntry),
         *_keys("rules[].message.", MessageEntry), *_keys("streaming.", StreamingEntry),
+        *_keys("recognizers[].", RecognizerEntry),
         *_keys("", CaseFile), *_keys("cases[].", CaseEntry), *_keys("cases[].expect.", Expectation),
     ]  # fmt: skip
     assert sorted([*_rows(), "cases[].expect"]) == sorted(expected)
 
 
 @pytest.mark.parametrize(
-    ("prefix", "entry"), [("", PolicyFile), ("rules[].", RuleEntry), ("streaming.", StreamingEntry)]
+    ("prefix", "entry"),
+    [("", PolicyFile), ("rules[].", RuleEntry), ("streaming.", StreamingEntry), ("recognizers[].", RecognizerEntry)],
 )
 def test_the_reference_has_the_defaults_and_the_choices(prefix: str, entry: type[Entry]) -> None:
     """Required keys, defaults and choices in the reference are those of the schema."""
