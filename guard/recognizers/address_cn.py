@@ -13,6 +13,8 @@ Found:
     - 家庭住址是[成都市锦江区春熙路三段9号]
     - 上海博物馆位于[上海市黄浦区人民大道201号]
     - 户籍：[沈阳市于洪区黄海路12号2-3-1]
+    - 送餐地址是[新民路三号阳光小区二单元六零二室]
+    - 门牌：[幸福小区12栋3单元402]，电话稍后给您
     - 他在[幸福小区3栋2单元501室]等你
 
 Not found:
@@ -25,6 +27,7 @@ Not found:
     - 他排在16号
     - 房间在501室
     - 世界上的路有很多条，1号选手先走
+    - 全球87个国家和地区136座城市
     - 道路千万条，安全第一条
 """
 
@@ -37,17 +40,20 @@ from guard.recognizers.match import Match
 
 _STREET, _IN_DISTRICT, _UNIT, _HOME, _HOME_UNIT = 0.3, 0.4, 0.6, 0.65, 0.75
 
-_NUMBER = r"(?:[0-9]{1,5}|[一二三四五六七八九十百]{1,4})"
-# The house: everything hangs on it, so that a text without one costs a single pass.
+_NUMBER = "(?:[0-9]{1,5}|[零〇一二三四五六七八九十百]{1,6})"
+# The house: everything hangs on it, so that a text without one costs a single pass. Behind it a compound's name may
+# stand, blocks, units and the room, its number alone at last.
 _HOUSE = re.compile(
-    "(?:[路街道巷弄里村庄屯园苑庭湾城区府厦院段组队]|胡同)"
-    rf"({_NUMBER}(?:-[0-9]{{1,4}})?(?:号院|号楼|号|弄|栋|幢|座|组|队)"
-    r"(?:[ ,]?[0-9A-Za-z]{1,5}(?:号楼|号院|单元|号|栋|幢|座|室|楼|层|房|户|(?:-[0-9]{1,4}){1,2})){0,5})(?!线)"
+    "(?:[路街道巷弄里村庄屯园苑庭湾城府厦院段组]|胡同|(?<!地)区)"
+    f"((?:{_NUMBER}(?:-[0-9]{{1,4}})?(?:号院|号楼|号|弄|栋|幢|组)|[A-Z]座)"
+    "(?:[ ,]?[\u4e00-\u9fff]{2,6}(?:小区|花园|公寓|大厦|新村|家园))?"
+    f"(?:[ ,]?(?:[A-Za-z]|{_NUMBER})(?:号楼|号院|单元|号|栋|幢|座|室|楼|层|房|户|(?:-[0-9]{{1,4}}){{1,2}})){{0,5}}"
+    "(?:(?<=[元栋幢座楼层])[ ,]?[0-9]{2,4}(?![0-9]))?)(?!线)"
 )
 _ROOM = re.compile("单元|室|房|户|[栋幢座楼]")
 # What ends in front of an address; some of the words that lead to one are also part of names (于洪区, 从化区).
 _BREAK = re.compile(
-    "[^\u4e00-\u9fff0-9A-Za-z]|位于|住于|寄往|送至|坐落于?|户籍|地址|住址|现住|家住|搬至|迁至|[在是到住寄]"
+    "[^\u4e00-\u9fff0-9A-Za-z]|位于|住于|寄往|送至|坐落于?|户籍|地址|住址|现住|家住|搬至|迁至|送达|抵达|前往|来到|[在是到住寄]"
 )
 _WEAK_BREAK = re.compile("[于为从至往]")
 _WITHIN = re.compile("[省市州]")
@@ -57,10 +63,12 @@ _PROVINCE = re.compile(
 )
 _DISTRICT = re.compile("[\u4e00-\u9fff]{2,7}(?:省|自治区|市|自治州|盟|区|县|旗)")
 _CONTEXT = context(
-    "住址|家住|住在|住于|家在|现住|居住|收货|收件|邮寄|寄到|寄往|寄给|户籍|户口|我家|家庭",
+    "住址|家住|住在|住于|家在|现住|居住|收货|收件|邮寄|寄到|寄往|寄给|送餐|配送|户籍|户口|我家|家庭",
     "home address|lives at|shipping address|deliver to",
 )
+# Characters in front of a house that are looked at, and those of a street without its city.
 _NAME = 40
+_LONGEST_STREET = 12
 
 
 class AddressCn:
@@ -90,7 +98,8 @@ def _start(text: str, low: int, high: int) -> int:
     for m in _WEAK_BREAK.finditer(text, low, high - 1):
         if not _WITHIN.search(text, low, m.start()):
             low = m.end()
-    return low
+    # A street's name is short; what is longer is a sentence, unless a city or a district is named.
+    return low if _DISTRICT.match(text, low, high) else max(low, high - _LONGEST_STREET)
 
 
 def _score(text: str, start: int, match: re.Match[str]) -> float:
