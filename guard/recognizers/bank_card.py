@@ -1,8 +1,9 @@
 """Bank card numbers: an issuer's prefix with the length it uses, and the Luhn checksum (ISO/IEC 7812-1).
 
 Known are UnionPay (62, and China's older debit cards), Visa, Mastercard, American Express, JCB, Discover,
-Diners Club and Mir. Digits may stand in groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13).
-A number that the text calls an order or a serial number is left alone.
+Diners Club and Mir; behind a word such as card also Maestro and lengths that are long out of use. Digits may stand in
+groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13). A number that the text calls an order or a serial
+number is left alone.
 
 Found:
     - 卡号：[6222021234567890128]，户名张三
@@ -11,6 +12,8 @@ Found:
     - [5555-5555-5555-4444]
     - Amex [3782 822463 10005]
     - [4111111111111111]转账
+    - card [4222222222222]
+    - my maestro card is [6759649826438453]
 
 Not found:
     - 校验位不对：4111 1111 1111 1112
@@ -21,12 +24,13 @@ Not found:
     - 4111 11 1111 11 1111 11
     - 0000 0000 0000 0000
     - serial no. 4111111111111111
+    - 4222222222222
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from guard.recognizers.checksums import luhn
 from guard.recognizers.labels import names_card, names_reference
@@ -37,13 +41,13 @@ _SCORE = 0.9
 _SURE = 0.96
 
 # Most texts have no such run, and then nothing else is looked at.
-_RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){13,}")
+_RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){11,}")
 _GROUP = re.compile("[0-9]+")
 _FOURS = (4, 4, 4, 4)
 # Group lengths as printed, the longest first: an expiry date may follow a number.
 _PRINTED = ((*_FOURS, 3), (*_FOURS, 2), (*_FOURS, 1), _FOURS, (4, 6, 5), (4, 6, 4), (6, 13), (6, 10))
 # Shortest number of any issuer below.
-_SHORTEST = 14
+_SHORTEST = 12
 
 # First and last prefix of a range, and the lengths its numbers have.
 _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
@@ -67,6 +71,12 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 
 # Prefix -> lengths; a prefix has up to four digits.
 _PREFIXES = {str(prefix): lengths for low, high, lengths in _ISSUERS for prefix in range(low, high + 1)}
+# What is rare, or long out of use, and believed where the text says that it is a card.
+_RARE = {
+    **dict.fromkeys(("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763"), frozenset(range(12, 20))),
+    **dict.fromkeys(("1800", "2131"), frozenset({15})),
+    "4": frozenset({13}),
+}
 
 
 class BankCard:
@@ -100,7 +110,9 @@ def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
     if _letter(text, start - 1):
         return 0
     if end - start >= _SHORTEST:
-        return int(not _letter(text, end) and _sound(text[start:end]))
+        digits = text[start:end]
+        rare = _issued(digits, _RARE) and luhn(digits) and names_card(text, start)
+        return int(not _letter(text, end) and (rare or _sound(digits)))
     for lengths in _PRINTED:
         part = groups[at : at + len(lengths)]
         if tuple(end - start for start, end in part) != lengths or _letter(text, part[-1][1]):
@@ -111,12 +123,12 @@ def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
 
 
 def _letter(text: str, index: int) -> bool:
-    return 0 <= index < len(text) and text[index].isascii() and text[index].isalpha()
+    return 0 <= index < len(text) and (text[index] == "_" or (text[index].isascii() and text[index].isalpha()))
 
 
 def _sound(digits: str) -> bool:
-    return _issued(digits) and luhn(digits)
+    return _issued(digits, _PREFIXES) and luhn(digits)
 
 
-def _issued(digits: str) -> bool:
-    return any(len(digits) in _PREFIXES.get(digits[:size], ()) for size in range(1, 5))
+def _issued(digits: str, prefixes: Mapping[str, frozenset[int]]) -> bool:
+    return any(len(digits) in prefixes.get(digits[:size], ()) for size in range(1, 5))

@@ -39,7 +39,7 @@ def mod11_2(text: str) -> bool:
 
 def mod97(text: str) -> bool:
     """ISO 7064 MOD 97-10 with the first four characters moved behind the others (ISO 13616: IBAN)."""
-    if len(text) < 5 or not (text.isascii() and text.isalnum()):
+    if not (text.isascii() and text.isalnum() and "02" <= text[2:4] <= "98"):
         return False
     value = 0
     for char in text[4:] + text[:4]:

@@ -29,7 +29,7 @@ from guard.recognizers.match import Match
 
 _SCORE = 0.97
 
-_NUMBER = re.compile(r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z])")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z_])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z_])")
 
 # Country -> length, from the IBAN registry.
 _LENGTHS = {

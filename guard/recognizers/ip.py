@@ -43,7 +43,9 @@ _LABELLED = 0.75
 _ALONE = 0.4
 _SIX = 0.8
 
-_FOUR_PARTS = re.compile(r"(?<![0-9A-Za-z.])(?:[1-9][0-9]{0,2}\.)(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z]|\.[0-9])")
+_FOUR_PARTS = re.compile(
+    r"(?<![0-9A-Za-z_.])(?:[1-9][0-9]{0,2}\.)(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9])"
+)
 # Global unicast addresses are 2000::/3; a run of hexadecimal digits and colons is looked at once.
 _SIX_PARTS = re.compile(r"(?<![0-9A-Za-z:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{6,34}(?![0-9A-Za-z:])")
 _CONTEXT = context(

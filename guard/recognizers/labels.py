@@ -32,6 +32,11 @@ _PHONE = re.compile(
     r"(?:\s|[:=.,'\"(\[|+-]|号|码|方式|人|我|为|是|加|at|on|no|number|me|us|him|her|is|was|the|my|your|our|his)*$",
     re.IGNORECASE,
 )
+_PHONE_ALONE = re.compile(
+    r"(?:电话|手机|座机|传真|(?<![a-z])(?:tel|telephone|phone|mobile|cell|cellphone|fax|whatsapp))"
+    r"(?:\s|[:=.'\"(\[|]|号|码|是|为|no|number|is)*$",
+    re.IGNORECASE,
+)
 _CARD = re.compile(
     r"(?:银行卡|卡号|信用卡|借记卡|储蓄卡|账号|帐号|账户|打款|汇款|转账"
     r"|(?<![a-z])(?:card|credit|debit|visa|mastercard|amex|unionpay|pan|account))" + _LINK,
@@ -47,6 +52,11 @@ def names_reference(text: str, start: int) -> bool:
 def names_phone(text: str, start: int) -> bool:
     """True if the words before ``start`` call what follows a phone number."""
     return _PHONE.search(_before(text, start)) is not None
+
+
+def says_phone(text: str, start: int) -> bool:
+    """True if nothing but a phone number, of whatever country, can be meant by the words before ``start``."""
+    return _PHONE_ALONE.search(_before(text, start)) is not None
 
 
 def names_card(text: str, start: int) -> bool:

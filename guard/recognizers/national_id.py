@@ -182,7 +182,7 @@ _FORMS = (
 )
 # One pass for all of them; which of them a candidate is, is asked of the few that there are.
 _ANY = re.compile(
-    rf"(?<![0-9A-Za-z])(?<![0-9][-.])(?:{'|'.join(form.pattern.pattern for form in _FORMS)})(?![0-9A-Za-z])"
+    rf"(?<![0-9A-Za-z_])(?<![0-9][-.])(?:{'|'.join(form.pattern.pattern for form in _FORMS)})(?![0-9A-Za-z_])"
 )
 # Most texts have no such digits, and then nothing else is looked at.
 _DIGITS = re.compile("[0-9](?:[ .-]?[0-9]){5}|[0-9]{2}[A-Z][0-9]{2}")

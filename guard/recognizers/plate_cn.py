@@ -35,7 +35,7 @@ _LETTER = "A-HJ-NP-Z"
 _PLATE = re.compile(
     rf"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][{_LETTER}](?:[ .·•‧-]| ?· ?)?"
     rf"(?:[DF][{_LETTER}0-9][0-9]{{4}}|[0-9]{{5}}[DF]|[{_LETTER}0-9]{{4}}[学警挂港澳]|([{_LETTER}0-9]{{5}}))"
-    "(?![0-9A-Za-z])"
+    "(?![0-9A-Za-z_])"
 )
 _CONTEXT = context("车牌|牌照|号牌|车号|车辆|轿车|的车|车主", "plate|licen[cs]e|car|vehicle")
 

@@ -42,8 +42,8 @@ _BARE_LABELLED = 0.85
 _DASHED = 0.6
 
 _NUMBER = re.compile(
-    r"(?<![0-9A-Za-z])(?<![0-9][-.])(?!000|666|9)[0-9]{3}([ \u2010\u2013-]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
-    r"(?![0-9A-Za-z]|[-.][0-9])"
+    r"(?<![0-9A-Za-z_])(?<![0-9][-.])(?!000|666|9)[0-9]{3}([ \u2010\u2013-]?)(?!00)[0-9]{2}\1(?!0000)[0-9]{4}"
+    r"(?![0-9A-Za-z_]|[-.][0-9])"
 )
 _CONTEXT = context("社会安全|社会保险|社保号|社安", "ssn|ss#|social security|tax ?id|taxpayer")
 # Numbers of advertisements, void ever since.
