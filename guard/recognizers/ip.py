@@ -10,6 +10,7 @@ Found:
     - ssh root@[93.184.216.34]
     - from host [2606:2800:220:1:248:1893:25c8:1946]
     - [2606:2800:220:1::1946]
+    - 客户端地址：[2606:2800:220:1:7546:656f:25c8:1946]
     - client [93.184.216.34]:8080 connected
 
 Not found:
@@ -47,7 +48,7 @@ _FOUR_PARTS = re.compile(
     r"(?<![0-9A-Za-z_.])(?:[1-9][0-9]{0,2}\.)(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z_]|\.[0-9])"
 )
 # Global unicast addresses are 2000::/3; a run of hexadecimal digits and colons is looked at once.
-_SIX_PARTS = re.compile(r"(?<![0-9A-Za-z:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{6,34}(?![0-9A-Za-z:])")
+_SIX_PARTS = re.compile(r"(?<![0-9A-Za-z_.])(?<![0-9A-Fa-f:]:)[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{6,34}(?![0-9A-Za-z:])")
 _CONTEXT = context(
     "地址|登录|登陆|客户端|服务器|主机|访问|来源",
     "ip|ipv4|ipv6|host|address|client|server|login|ssh|ping|from|remote|peer",

@@ -20,7 +20,7 @@ _LINK = r"(?:\s|[:=#.,'\"(\[|-]|号|码|为|是|no|number|num|id|is|was|the|my|y
 
 _REFERENCE = re.compile(
     r"(?:订单|单号|单据|编号|流水|序列|工单|运单|快递|物流|货号|型号|版本|批号|合同|发票|案件|文号|专利|学号|工号|卡密|时间戳"
-    r"|余额|金额|总计|(?<![a-z])(?:order|invoice|ticket|tracking|parcel|shipment|serial|sku|isbn|part|case|build|version"
+    r"|余额|金额|总计|坐标|经度|纬度|(?<![a-z])(?:order|invoice|ticket|tracking|parcel|shipment|serial|sku|isbn|part|case|build|version"
     r"|timestamp|ts|unix|transaction|receipt|reference|ref|uid|uuid|qq|seq|hash|batch|amount|total|price|population|id))"
     + _LINK,
     re.IGNORECASE,

@@ -107,7 +107,7 @@ def test_every_mistake_comes_at_once() -> None:
         "7:52: score is out of range (a number from 0 to 1)",
         "8:5: an entry of recognizers has no name (add name: ...)",
         "8:23: unknown key pattern (did you mean patterns?)",
-        "10:20: no recognizer of the policy finds custom.b (did you mean custom.a?)",
+        "10:23: no recognizer of the policy finds custom.b (did you mean custom.a?)",
     ]
 
 
