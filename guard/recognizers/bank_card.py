@@ -1,8 +1,8 @@
 """Bank card numbers: an issuer's prefix with the length it uses, and the Luhn checksum (ISO/IEC 7812-1).
 
 Known are UnionPay (62, and China's older debit cards), Visa, Mastercard, American Express, JCB, Discover,
-Diners Club and Mir; behind a word such as card also Maestro and lengths that are long out of use. Digits may stand in
-groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13). A number that the text calls an order or a serial
+Diners Club and Mir. Digits may stand in groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13). Behind
+a word such as card the checksum is enough, whoever the issuer. A number that the text calls an order or a serial
 number is left alone.
 
 Found:
@@ -30,7 +30,7 @@ Not found:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from guard.recognizers.checksums import luhn
 from guard.recognizers.labels import names_card, names_reference
@@ -46,6 +46,7 @@ _GROUP = re.compile("[0-9]+")
 _FOURS = (4, 4, 4, 4)
 # Group lengths as printed, the longest first: an expiry date may follow a number.
 _PRINTED = ((*_FOURS, 3), (*_FOURS, 2), (*_FOURS, 1), _FOURS, (4, 6, 5), (4, 6, 4), (6, 13), (6, 10))
+_FIRST = frozenset(lengths[0] for lengths in _PRINTED)
 # Shortest number of any issuer below.
 _SHORTEST = 12
 
@@ -71,12 +72,9 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
 
 # Prefix -> lengths; a prefix has up to four digits.
 _PREFIXES = {str(prefix): lengths for low, high, lengths in _ISSUERS for prefix in range(low, high + 1)}
-# What is rare, or long out of use, and believed where the text says that it is a card.
-_RARE = {
-    **dict.fromkeys(("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763"), frozenset(range(12, 20))),
-    **dict.fromkeys(("1800", "2131"), frozenset({15})),
-    "4": frozenset({13}),
-}
+# Lengths of any issuer's numbers, for what the text itself calls a card.
+_ANY_LENGTH = range(13, 20)
+_MAESTRO = ("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763")
 
 
 class BankCard:
@@ -111,8 +109,9 @@ def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
         return 0
     if end - start >= _SHORTEST:
         digits = text[start:end]
-        rare = _issued(digits, _RARE) and luhn(digits) and names_card(text, start)
-        return int(not _letter(text, end) and (rare or _sound(digits)))
+        return int(not _letter(text, end) and (_sound(digits) or _called_card(text, start, digits)))
+    if end - start not in _FIRST:
+        return 0
     for lengths in _PRINTED:
         part = groups[at : at + len(lengths)]
         if tuple(end - start for start, end in part) != lengths or _letter(text, part[-1][1]):
@@ -126,9 +125,11 @@ def _letter(text: str, index: int) -> bool:
     return 0 <= index < len(text) and (text[index] == "_" or (text[index].isascii() and text[index].isalpha()))
 
 
+def _called_card(text: str, start: int, digits: str) -> bool:
+    """True for any issuer's number that passes the checksum, if the words in front of it say that it is a card."""
+    length = len(digits) in _ANY_LENGTH or (len(digits) == 12 and digits.startswith(_MAESTRO))
+    return length and luhn(digits) and names_card(text, start)
+
+
 def _sound(digits: str) -> bool:
-    return _issued(digits, _PREFIXES) and luhn(digits)
-
-
-def _issued(digits: str, prefixes: Mapping[str, frozenset[int]]) -> bool:
-    return any(len(digits) in prefixes.get(digits[:size], ()) for size in range(1, 5))
+    return any(len(digits) in _PREFIXES.get(digits[:size], ()) for size in range(1, 5)) and luhn(digits)

@@ -64,7 +64,7 @@ class Custom:
     def _score(self, text: str, start: int, end: int) -> float:
         if not self.context:
             return self.score
-        around = surroundings(text, start, end).lower()
+        around = surroundings(text, start, end)
         return self.score if any(word in around for word in self.context) else self.score * _WITHOUT_CONTEXT
 
 

@@ -25,6 +25,7 @@ Found:
     - Phone number: [032 288 79 44]
     - 电话：[6278 1234]
     - Fax: [9498777106]
+    - They can call us on [01.84.17.61.18].
 
 Not found:
     - 订单号 13812345678 已发货
@@ -89,6 +90,12 @@ _GROUPED = re.compile(
     r"(?:\([0-9]{1,5}\)[ -]?|[0-9]{1,5}[ .\-\u2010\u2013])?[0-9]{2,10}(?:[ .\-\u2010\u2013][0-9]{2,5}){0,4}" + _RIGHT
 )
 
+# Without one of them nothing is called a number.
+_WORDS = (
+    *("电话", "手机", "座机", "传真", "拨打", "致电", "打给"),
+    *("tel", "phone", "mobile", "cell", "fax", "whatsapp", "call", "text", "reach", "answering", "message"),
+)
+
 # Amounts: a currency sign before, or a unit behind.
 _MONEY = frozenset("$¥€£₩")
 _UNIT = re.compile(r" ?(?:元|块|美元|欧元|人民币|万|亿|吨|公里|字节|次|%|dollars|yuan|bytes|USD|RMB|CNY)")
@@ -121,7 +128,10 @@ class Phone:
                 score = _score(text, m, region)
                 if score:
                     found.append(Match(m.start(), m.end(), score))
-        return found + [Match(m.start(), m.end(), _UNKNOWN_PLAN) for m in _GROUPED.finditer(text) if _said(text, m)]
+        folded = text.lower()
+        if any(word in folded for word in _WORDS):
+            found += [Match(m.start(), m.end(), _UNKNOWN_PLAN) for m in _GROUPED.finditer(text) if _said(text, m)]
+        return found
 
 
 def _said(text: str, match: re.Match[str]) -> bool:
@@ -160,7 +170,13 @@ def _score(text: str, match: re.Match[str], region: str) -> float:
         if (bare and not mobile) or spaced:
             return 0.0
     number = re.sub(r"[^0-9]", "", match[0])
-    if not (_is_mobile(number[-11:]) if match.re is _MOBILE else _assigned(number, region)):
+    if match.re is _MOBILE:
+        sound = _chinese()[0].fullmatch(number[-11:]) is not None
+    elif match.re is _LANDLINE:
+        sound = _chinese()[1].fullmatch(number[1:]) is not None
+    else:
+        sound = _assigned(number, region)
+    if not sound:
         return 0.0
     return _LABELLED if labelled else _BARE if bare else _SEPARATED
 
@@ -173,16 +189,14 @@ def _named_otherwise(text: str, match: re.Match[str]) -> bool:
     return bool(_UNIT.match(text, match.end())) or names_reference(text, match.start())
 
 
-def _is_mobile(number: str) -> bool:
-    """As :func:`_assigned`, for a Chinese mobile number of eleven digits: the most frequent case, and a quick one."""
-    return _chinese_mobiles().fullmatch(number) is not None
-
-
 @cache
-def _chinese_mobiles() -> re.Pattern[str]:
+def _chinese() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The plan's mobile and landline numbers: the most frequent here, and asked for themselves much quicker."""
     plan = phonenumbers.PhoneMetadata.metadata_for_region("CN")
-    assert plan is not None and plan.mobile is not None and plan.mobile.national_number_pattern is not None
-    return re.compile(plan.mobile.national_number_pattern)
+    assert plan is not None and plan.mobile is not None and plan.fixed_line is not None
+    return re.compile(str(plan.mobile.national_number_pattern)), re.compile(
+        str(plan.fixed_line.national_number_pattern)
+    )
 
 
 def _assigned(number: str, region: str | None) -> bool:
