@@ -1,13 +1,14 @@
 """International bank account numbers (ISO 13616): country, two check digits, and the country's own length.
 
-Written in groups of four or without spaces, in capitals. Length and checksum (MOD 97-10) are both checked, so one
-in a hundred codes of the right length passes at most.
+Written in capitals, in groups of four or without spaces, or in small letters without spaces. Length and checksum
+(MOD 97-10) are both checked, so one in a hundred codes of the right length passes at most.
 
 Found:
     - IBAN [DE89 3704 0044 0532 0130 00]
     - 账号 [GB29NWBK60161331926819]
     - [FR14 2004 1010 0505 0001 3M02 606] bei der Bank
     - pay to [NL91ABNA0417164300], please
+    - my iban is [gb29nwbk60161331926819]
     - [CH93 0076 2011 6238 5295 7]
 
 Not found:
@@ -29,7 +30,10 @@ from guard.recognizers.match import Match
 
 _SCORE = 0.97
 
-_NUMBER = re.compile(r"(?<![0-9A-Za-z_])[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z_])")
+_NUMBER = re.compile(
+    r"(?<![0-9A-Za-z_])(?:[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?|[a-z]{2}[0-9]{2}[0-9a-z]{11,30})"
+    r"(?![0-9A-Za-z_])"
+)
 
 # Country -> length, from the IBAN registry.
 _LENGTHS = {
@@ -54,7 +58,7 @@ class Iban:
         """Every number in a normalised text, in order."""
         found = []
         for m in _NUMBER.finditer(text):
-            length = _LENGTHS.get(m[0][:2])
+            length = _LENGTHS.get(m[0][:2].upper())
             end = length and _end(m[0], length)
             if end and mod97(m[0][:end].replace(" ", "")):
                 found.append(Match(m.start(), m.start() + end, _SCORE))

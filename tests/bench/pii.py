@@ -96,7 +96,7 @@ def ordinary_texts(directory: Path) -> list[str]:
     """The texts of a directory of Parquet files whose label is compliant, in a fixed order that is nobody's."""
     texts = []
     for file in sorted(directory.glob("*.parquet")):
-        rows = pq.read_table(file, columns=["text", "label"])  # type: ignore[no-untyped-call]
+        rows = pq.read_table(file, columns=["text", "label"])
         pairs = zip(rows["text"].to_pylist(), rows["label"].to_pylist(), strict=True)
         texts += [text for text, label in pairs if text and label == "compliant"]
     random.Random(20261122).shuffle(texts)
@@ -106,14 +106,15 @@ def ordinary_texts(directory: Path) -> list[str]:
 def measure(
     rows: Sequence[Row], found: Sequence[Sequence[Found]], ordinary: Sequence[Sequence[Found]]
 ) -> dict[str, Figures]:
-    """The figures of every category.
+    """The figures of every category that the texts are made up for.
 
     Args:
         rows: Made-up texts.
         found: What was detected in each.
         ordinary: What was detected in each of the ordinary texts; may be empty.
     """
-    return {category: _figures(category, rows, found, ordinary) for category in KINDS}
+    categories = dict.fromkeys(row.category for row in rows)
+    return {category: _figures(category, rows, found, ordinary) for category in categories}
 
 
 def _figures(
@@ -142,7 +143,7 @@ def _figures(
 
 def typed_table(file: Path, presidio: Path | None) -> str:
     """The figures on texts whose kinds of data others have named."""
-    rows = pq.read_table(file, columns=["text", "original_label"])  # type: ignore[no-untyped-call]
+    rows = pq.read_table(file, columns=["text", "original_label"])
     texts = rows["text"].to_pylist()
     kinds = [set(json.loads(label)) if label.startswith("[") else set() for label in rows["original_label"].to_pylist()]
     sides = [ours(texts), *([theirs(presidio, texts)] if presidio else [])]
