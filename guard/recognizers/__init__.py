@@ -2,7 +2,7 @@
 
 They read the NORMALISED text, as the classifier does, so full-width digits and zero-width characters between
 them change nothing. A recognizer's file begins with its page: what it finds and, as important, what looks like
-it and is not found; a test reads the examples from there.
+it and is not found; a test reads the examples from there (brackets stand around what is found, a ``~`` is left out).
 """
 
 from __future__ import annotations

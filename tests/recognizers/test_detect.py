@@ -103,3 +103,35 @@ def test_many_numbers_are_all_found() -> None:
     """A text full of numbers gives them all."""
     text = f"{_MOBILE}，" * 3000
     assert len(detect(normalize(text))) == 3000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://93.184.216.34/a now", {"url", "pii.ip"}),
+        ("https://a.example/?mail=anna@example.com", {"url", "pii.email"}),
+        ("密钥：sk-13812345678" + "a9f4c2e8b7d1530f6c", {"secret.api_key"}),
+    ],
+)
+def test_what_may_stand_inside_of_something_else(text: str, expected: set[str]) -> None:
+    """A link and an address hold other things and stay themselves; digits of a key are nothing but the key's."""
+    assert {category for category, _ in _found(text)} == expected
+
+
+@pytest.mark.parametrize(
+    ("alone", "labelled"),
+    [
+        ("13812345678", "手机13812345678"),
+        ("536-90-4399", "SSN 536-90-4399"),
+        ("4111111111111111", "card 4111111111111111"),
+        ("A123456789", "身份证A123456789"),
+        ("93.184.216.34", "IP 93.184.216.34"),
+        ("文三路123号", "家住文三路123号"),
+        ("京A12345", "车牌京A12345"),
+        ("E12345678", "护照E12345678"),
+    ],
+)
+def test_a_word_near_by_makes_it_surer(alone: str, labelled: str) -> None:
+    """The same characters score higher where the text says what they are."""
+    bare, called = (max(d.score for d in detect(normalize(text))) for text in (alone, labelled))
+    assert bare < called
