@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -65,6 +65,10 @@ bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int
 
 bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (some minutes, on an idle machine)
 	@$(DEV)/bin/python -m tests.bench.streams --output runs/bench/streams.json
+
+bench-recognizers: $(DEV_INSTALLED) ## what the recognizers find, and how long they take
+	@$(DEV)/bin/python -m tests.bench.pii
+	@$(DEV)/bin/python -m tests.bench.recognizers
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

@@ -414,7 +414,8 @@ def _judge(subject: _Subject, scored: Scored | Exception | None) -> _Finding:
     try:
         terms, text = subject.policy.terms, subject.normalized.text
         hits = terms.find(text) if terms else ()
-        detections = _within((*detect(subject.normalized), *places_of(hits, subject.normalized)), subject.part)
+        found = detect(subject.normalized, subject.policy.recognizers)
+        detections = _within((*found, *places_of(hits, subject.normalized)), subject.part)
         if terms:
             scored = replace(scored, scores=with_terms(subject.policy, scored.scores, detections, hits))
         outcome = _outcome(subject, scored.scores, detections)

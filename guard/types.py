@@ -32,8 +32,37 @@ CATEGORIES: tuple[str, ...] = (
     NONCOMPLIANT,
 )
 
-#: Every recognizer category, parents first. All are legal in policy rules; a parent matches its children.
-PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card")
+#: Personal data, the parent first. All are legal in policy rules; a parent matches its children.
+PII_CATEGORIES: tuple[str, ...] = (
+    "pii",
+    "pii.email",
+    "pii.phone",
+    "pii.id_card",
+    "pii.bank_card",
+    "pii.iban",
+    "pii.ip",
+    "pii.address_cn",
+    "pii.plate_cn",
+    "pii.passport",
+)
+
+#: Credentials, the parent first.
+SECRET_CATEGORIES: tuple[str, ...] = (
+    "secret",
+    "secret.private_key",
+    "secret.jwt",
+    "secret.cloud_key",
+    "secret.api_key",
+)
+
+#: Every category that a built-in recognizer finds places of.
+RECOGNIZER_CATEGORIES: tuple[str, ...] = (*PII_CATEGORIES, *SECRET_CATEGORIES, "url")
+
+#: Every category that a rule or a truth can name, but for those of a policy's own recognizers.
+BUILT_IN_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
+
+#: Parent of what a policy's own recognizers find: ``custom.<name>``.
+CUSTOM = "custom"
 
 #: How names begin, among scores and detections, that a policy's own terms leave there.
 TERM_PREFIX = "term."
@@ -58,6 +87,11 @@ MAX_BATCH_TOKENS = 512
 
 #: Tokens that may wait in front of the model: three texts of the greatest length, or a quarter of a minute of one core.
 MAX_QUEUE_TOKENS = 131072
+
+
+def is_category(name: str) -> bool:
+    """True if a rule may name it: a category of the classifier, of a built-in recognizer, or of a policy's own."""
+    return name in BUILT_IN_CATEGORIES or name == CUSTOM or name.startswith(f"{CUSTOM}.")
 
 
 class Direction(StrEnum):

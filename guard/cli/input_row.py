@@ -11,7 +11,7 @@ from guard.cli.rows import RawRow, RowFile
 from guard.content import make_content
 from guard.errors import InvalidInput, Violation
 from guard.records import LABELS, Annotation
-from guard.types import CATEGORIES, PII_CATEGORIES, Content, Direction
+from guard.types import BUILT_IN_CATEGORIES, Content, Direction, is_category
 
 #: The columns that mean something; all but ``text`` may be missing, and every other one is kept as it is.
 FIELDS = ("text", "direction", "context", "id", "label", "categories", "about", "tags")
@@ -22,7 +22,7 @@ DIRECTION_ALIASES = {"response": Direction.OUTPUT.value, "content": Direction.PR
 _AMBIGUOUS = "ambiguous"
 _OTHER = "other"
 _ALL = "all"
-_KNOWN = frozenset(CATEGORIES) | frozenset(PII_CATEGORIES) | {_OTHER}
+_KNOWN = frozenset(BUILT_IN_CATEGORIES) | {_OTHER}
 #: Characters of a row's names that an error repeats.
 _SHOWN = 60
 _TURNS = re.compile(r"\s*\[\s*(?:\{|\]\s*$)")
@@ -182,7 +182,7 @@ class RowParser:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             found.append(Violation(field, "not a list of strings", "give a list of category names"))
             return None
-        unknown = [name for name in value if name not in known]
+        unknown = [name for name in value if name not in known and not is_category(name)]
         if unknown:
             found.append(
                 Violation(field, f"unknown category {unknown[0][:_SHOWN]!r}", f"of {', '.join(sorted(known))}")

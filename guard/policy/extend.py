@@ -1,7 +1,8 @@
 """A policy that extends another: two files become one value that still knows where each part was written.
 
-What the file says wins; a rule that has the id of an inherited one changes the keys that it gives and keeps the others,
-any other rule is added. Files are the operator's own, so a path may lead anywhere that the process can read.
+What the file says wins; a rule that has the id of an inherited one, or a recognizer that has its name, changes the keys
+that it gives and keeps the others, any other is added. Files are the operator's own, so a path may lead anywhere that
+the process can read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ SUFFIXES = (".yaml", ".yml")
 
 # What a file says about itself.
 _OWN = frozenset({"version", "name", "description", "metadata", EXTENDS})
+# Lists whose entries have names, and which key that is: an entry changes the inherited one of its name.
+_NAMED = {"rules": "id", "recognizers": "name"}
 # Inherited key by key; every other value is replaced as a whole.
 _BY_KEY = frozenset({"streaming"})
 
@@ -140,8 +143,8 @@ class _Merging:
             if key in _OWN and key not in own:
                 continue
             mine, theirs = own.get(key), None if key in _OWN else inherited.get(key)
-            if key == "rules" and isinstance(theirs, list) and (key not in own or isinstance(mine, list)):
-                out[key] = self._rules(mine if isinstance(mine, list) else [], theirs)
+            if key in _NAMED and isinstance(theirs, list) and (key not in own or isinstance(mine, list)):
+                out[key] = self._named(key, mine if isinstance(mine, list) else [], theirs)
             elif key == "allow" and isinstance(mine, list) and isinstance(theirs, list):
                 out[key] = self._listed((key,), theirs, mine)
             else:
@@ -170,46 +173,46 @@ class _Merging:
             self.places[*at, len(inherited) + index] = _Place(self._document, (*at, index))
         return [*inherited, *own]
 
-    def _rules(self, own: Sequence[object], inherited: Sequence[object]) -> list[object]:
-        changed = {name: (index, rule) for index, name, rule in _named_rules(own)}
+    def _named(self, key: str, own: Sequence[object], inherited: Sequence[object]) -> list[object]:
+        changed = {name: (index, entry) for index, name, entry in _first_of_each(own, _NAMED[key])}
         out: list[object] = []
         known = set()
-        for index, rule in enumerate(inherited):
-            at, theirs = ("rules", len(out)), ("rules", index)
-            name = rule.get("id") if isinstance(rule, dict) else None
-            if isinstance(rule, dict) and isinstance(name, str) and name in changed and name not in known:
+        for index, entry in enumerate(inherited):
+            at, theirs = (key, len(out)), (key, index)
+            name = entry.get(_NAMED[key]) if isinstance(entry, dict) else None
+            if isinstance(entry, dict) and isinstance(name, str) and name in changed and name not in known:
                 known.add(name)
                 mine, change = changed[name]
-                self.places[at] = _Place(self._document, ("rules", mine))
-                out.append(self._rule(at, ("rules", mine), theirs, change, rule))
+                self.places[at] = _Place(self._document, (key, mine))
+                out.append(self._entry(at, (key, mine), theirs, change, entry))
             else:
                 self.places[at] = self._parent.place(theirs)
-                out.append(rule)
-        for index, rule in enumerate(own):
-            name = rule.get("id") if isinstance(rule, dict) else None
+                out.append(entry)
+        for index, entry in enumerate(own):
+            name = entry.get(_NAMED[key]) if isinstance(entry, dict) else None
             if isinstance(name, str) and name in known and changed[name][0] == index:
                 continue
-            self.places["rules", len(out)] = _Place(self._document, ("rules", index))
-            out.append(rule)
+            self.places[key, len(out)] = _Place(self._document, (key, index))
+            out.append(entry)
         return out
 
-    def _rule(
-        self, at: Loc, mine: Loc, theirs: Loc, change: Mapping[str, object], rule: Mapping[str, object]
+    def _entry(
+        self, at: Loc, mine: Loc, theirs: Loc, change: Mapping[str, object], entry: Mapping[str, object]
     ) -> dict[str, object]:
         if "action" in change and change["action"] != "rewrite":
             # How to rewrite belongs to the action that is no more.
-            rule = {key: value for key, value in rule.items() if key != "rewrite"}
+            entry = {key: value for key, value in entry.items() if key != "rewrite"}
         return {
-            key: self._value((*at, key), (*mine, key), (*theirs, key), change, rule)
-            for key in dict.fromkeys((*rule, *change))
+            key: self._value((*at, key), (*mine, key), (*theirs, key), change, entry)
+            for key in dict.fromkeys((*entry, *change))
         }
 
 
-def _named_rules(rules: Sequence[object]) -> Iterator[tuple[int, str, Mapping[str, object]]]:
-    """Rules with an id; of a repeated one, which is a mistake, the first."""
+def _first_of_each(entries: Sequence[object], key: str) -> Iterator[tuple[int, str, Mapping[str, object]]]:
+    """Entries with a name; of a repeated one, which is a mistake, the first."""
     seen = set()
-    for index, rule in enumerate(rules):
-        name = rule.get("id") if isinstance(rule, dict) else None
-        if isinstance(rule, dict) and isinstance(name, str) and name not in seen:
+    for index, entry in enumerate(entries):
+        name = entry.get(key) if isinstance(entry, dict) else None
+        if isinstance(entry, dict) and isinstance(name, str) and name not in seen:
             seen.add(name)
-            yield index, name, rule
+            yield index, name, entry

@@ -9,11 +9,12 @@ from pathlib import Path
 from guard.errors import InvalidInput, PolicyError, Problem
 from guard.policy.extend import SUFFIXES, Merged, read_chain
 from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming, When
+from guard.policy.recognizers import own_recognizers, recognizer_problems
 from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry, WhenEntry
-from guard.policy.source import Document, Loc, read_bytes
+from guard.policy.source import Document, Loc, entries, read_bytes
 from guard.policy.term_lists import RuleTerms, TermReader
 from guard.policy.validate import in_order, validate
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction
+from guard.types import CATEGORIES, Action, Direction
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -106,6 +107,7 @@ def _load(data: bytes, file: str) -> Policy:
         release=(entry.metadata and entry.metadata.version) or "",
         terms=terms.matcher,
         sources=(*(document.file for document in merged.documents), *(found.path for found in terms.files)),
+        recognizers=own_recognizers(entry.recognizers),
     )
 
 
@@ -124,7 +126,7 @@ def _rule(entry: RuleEntry, terms: RuleTerms) -> Rule:
     action = Action(entry.action)
     operator: Operator | None = None
     if action is Action.REWRITE:
-        masks = entry.category in {None, *PII_CATEGORIES} and entry.message is None
+        masks = entry.category not in CATEGORIES and entry.message is None
         operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
     return Rule(
         id=entry.id,
@@ -155,33 +157,21 @@ def _texts(message: MessageEntry | None) -> Mapping[str, str]:
 
 
 def _cross_check(merged: Merged, reader: TermReader) -> list[Problem]:
-    rules = list(_rules(merged.value))
+    rules = list(entries(merged.value, "rules"))
     return [
-        *(problem for document in merged.documents for problem in _duplicate_ids(document)),
+        *(problem for document in merged.documents for problem in _duplicates(document)),
         *(problem for index, rule in rules for problem in _condition(merged, ("rules", index), rule)),
         *(problem for index, rule in rules for problem in _rewrite(merged, ("rules", index), rule)),
+        *recognizer_problems(merged),
         *reader.problems(merged),
     ]
 
 
-def _rules(value: object) -> Iterator[tuple[int, dict[str, object]]]:
-    rules = value.get("rules") if isinstance(value, dict) else None
-    for index, rule in enumerate(rules if isinstance(rules, list) else ()):
-        if isinstance(rule, dict):
-            yield index, rule
-
-
-def _duplicate_ids(document: Document) -> Iterator[Problem]:
-    lines: dict[str, int] = {}
-    for index, rule in _rules(document.value):
-        name = rule.get("id")
-        if not isinstance(name, str):
-            continue
-        loc = ("rules", index, "id")
-        if name in lines:
-            what = f"rule id {name} is used twice (first on line {lines[name]})"
-            yield document.problem(loc, what, "give each rule an id of its own")
-        lines.setdefault(name, document.values[loc].line)
+def _duplicates(document: Document) -> Iterator[Problem]:
+    yield from document.repeated("rules", "id", "rule id {} is used twice", "give each rule an id of its own")
+    yield from document.repeated(
+        "recognizers", "name", "recognizer {} is defined twice", "give each recognizer a name of its own"
+    )
 
 
 def _condition(merged: Merged, loc: Loc, rule: Mapping[str, object]) -> Iterator[Problem]:

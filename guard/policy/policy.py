@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from guard.policy.terms import TermMatcher
+from guard.recognizers.custom import Custom
 from guard.types import Action, Direction, PolicyInfo
 
 
@@ -135,6 +136,7 @@ class Policy:
         release: The version that its people give it; may be empty.
         terms: Finds the terms of all rules; None if no rule has any.
         sources: The files that it was made from: its own, those that it extends, lists of terms.
+        recognizers: The policy's own, which run beside the built-in ones.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Policy:
     release: str = ""
     terms: TermMatcher | None = None
     sources: tuple[str, ...] = ()
+    recognizers: tuple[Custom, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -18,13 +18,19 @@ from guard.policy.allow import is_evidence
 from guard.policy.evaluate import Outcome, evaluate
 from guard.policy.policy import Mode, Policy, Rule
 from guard.policy.replayed import ActionCount, Change, ChangedDecision, Hour, Replay, RuleCount
-from guard.policy.truth import KNOWN, is_known
+from guard.policy.truth import is_known
 from guard.records import Record
-from guard.types import Action
+from guard.types import BUILT_IN_CATEGORIES, Action
 
-#: What recognizers have looked for since the first record was written. A category that is added to them later is not
-#: to be added here: older logs do not speak about it.
-RECOGNIZED = frozenset({"pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card"})
+#: What recognizers have looked for since the first release. A category that is added to them later is not to be added
+#: here: older logs do not speak about it. Nor do they speak about what a policy's own recognizers look for.
+RECOGNIZED = frozenset(
+    {
+        *("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card", "pii.iban", "pii.ip"),
+        *("pii.address_cn", "pii.plate_cn", "pii.passport"),
+        *("secret", "secret.private_key", "secret.jwt", "secret.cloud_key", "secret.api_key", "url"),
+    }
+)
 
 _HOUR = "%Y-%m-%dT%H:00Z"
 _SHOWN_NAMES = 5
@@ -204,7 +210,7 @@ class _Count:
 def _beyond_recognizers(rule: Rule) -> frozenset[str]:
     """What a rule looks at and only a score can tell, since no recognizer of every log looked for it."""
     named = {rule.category, rule.term_category} - {""}
-    return frozenset({category for category in KNOWN if rule.matches(category)} | named) - RECOGNIZED
+    return frozenset({category for category in BUILT_IN_CATEGORIES if rule.matches(category)} | named) - RECOGNIZED
 
 
 def _second_screening(record: Record, outcome: Outcome) -> bool:

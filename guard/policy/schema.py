@@ -29,18 +29,21 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
+from guard.patterns import BadPattern, checked_pattern
 from guard.policy.suggest import did_you_mean
-from guard.policy.terms import TermMistake, checked_pattern, folded_term
-from guard.types import CATEGORIES, PII_CATEGORIES
+from guard.policy.terms import TermMistake, folded_term
+from guard.recognizers import RECOGNIZERS
+from guard.recognizers.checksums import CHECKSUMS
+from guard.types import BUILT_IN_CATEGORIES, CUSTOM, is_category
 
 #: Version of the policy language that this guard reads.
 POLICY_VERSION = 1
 
-#: Every category that a rule may name.
-RULE_CATEGORIES: tuple[str, ...] = (*CATEGORIES, *PII_CATEGORIES)
-
 #: A model as decisions name it (``name@revision``), or its name alone for every revision.
 _MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[0-9a-f]{12})?$"
+
+#: What a policy's own recognizer may be called.
+_OWN_NAME = r"^[a-z][a-z0-9_]{0,47}$"
 
 #: Type of the errors raised here: their context holds ``what`` and ``cure`` in full.
 MISTAKE = "mistake"
@@ -51,9 +54,24 @@ def _mistake(what: str, cure: str) -> PydanticCustomError:
 
 
 def _legal_category(name: str) -> str:
-    if name not in RULE_CATEGORIES:
-        cure = did_you_mean(name, RULE_CATEGORIES) or f"one of {', '.join(RULE_CATEGORIES)}"
+    if not is_category(name):
+        cure = did_you_mean(name, BUILT_IN_CATEGORIES) or f"one of {', '.join(BUILT_IN_CATEGORIES)}"
         raise _mistake(f"unknown category {name}", cure)
+    return name
+
+
+def _free_name(name: str) -> str:
+    if not re.fullmatch(_OWN_NAME, name):
+        raise _mistake(f"{name} is not a recognizer's name", "1 to 48 of a-z, 0-9 and _, beginning with a letter")
+    if name in RECOGNIZERS:
+        raise _mistake(f"a recognizer named {name} is built in", "give this one a name of its own")
+    return name
+
+
+def _legal_checksum(name: str) -> str:
+    if name not in CHECKSUMS:
+        cure = did_you_mean(name, CHECKSUMS) or f"one of {', '.join(CHECKSUMS)}"
+        raise _mistake(f"unknown checksum {name}", cure)
     return name
 
 
@@ -88,7 +106,7 @@ def _legal_term(text: str) -> str:
 def _legal_pattern(text: str) -> str:
     try:
         return checked_pattern(text)
-    except TermMistake as mistake:
+    except BadPattern as mistake:
         raise _mistake(mistake.what, mistake.cure) from None
 
 
@@ -119,7 +137,19 @@ def _as_turns(value: object) -> object:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Category = Annotated[
-    str, AfterValidator(_legal_category), WithJsonSchema({"type": "string", "enum": list(RULE_CATEGORIES)})
+    str,
+    AfterValidator(_legal_category),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "anyOf": [{"enum": list(BUILT_IN_CATEGORIES)}, {"pattern": rf"^{CUSTOM}(\.[a-z][a-z0-9_]{{0,47}})?$"}],
+        }
+    ),
+]
+OwnName = Annotated[str, AfterValidator(_free_name), WithJsonSchema({"type": "string", "pattern": _OWN_NAME})]
+Pattern = Annotated[str, AfterValidator(_legal_pattern)]
+ChecksumName = Annotated[
+    str, AfterValidator(_legal_checksum), WithJsonSchema({"type": "string", "enum": list(CHECKSUMS)})
 ]
 Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
 Text = Annotated[str, AfterValidator(_not_blank)]
@@ -152,8 +182,6 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    #: Keys of the language that this version refuses by name.
-    not_implemented: ClassVar[tuple[str, ...]] = ()
     #: Keys of the language that stand in another place, and which one.
     elsewhere: ClassVar[Mapping[str, str]] = {}
 
@@ -209,7 +237,7 @@ class TermEntry(Entry):
     """Terms from elsewhere: a file of them, or a pattern."""
 
     file: Text | None = Field(None, description="One term a line, # begins a comment; from this file's directory.")
-    pattern: Annotated[str, AfterValidator(_legal_pattern)] | None = Field(
+    pattern: Pattern | None = Field(
         None, description="A regular expression of RE2, whatever the case; it brings its own word borders."
     )
 
@@ -241,7 +269,7 @@ class RuleEntry(Entry):
     rewrite: Literal["mask", "template"] | None = Field(
         None,
         description="How to rewrite: mask covers the found spans, template answers with the message instead. "
-        "Default: mask for pii categories and terms without a message, else template.",
+        "Default: mask for terms alone and what recognizers find, if the rule has no message, else template.",
     )
     message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
@@ -278,10 +306,21 @@ class StreamingEntry(Entry):
     )
 
 
+class RecognizerEntry(Entry):
+    """A recognizer of the policy's own; what it finds is the category ``custom.<name>``."""
+
+    name: OwnName = Field(description="Unique; rules name what it finds as custom.<name>.")
+    patterns: list[Pattern] = Field(min_length=1, description="RE2 patterns, at least one; they see normalised text.")
+    checksum: ChecksumName | None = Field(None, description="What the letters and digits of a match must satisfy.")
+    context: list[Text] = Field(
+        default_factory=list, description="Words; a match without one of them near by scores half."
+    )
+    score: Probability = Field(0.9, description="How sure a match is.")
+
+
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
-    not_implemented: ClassVar[tuple[str, ...]] = ("recognizers",)
     elsewhere: ClassVar[Mapping[str, str]] = {
         "terms": "write them in a rule, on which they fire, or under allow",
         "when": "write it in a rule",
@@ -306,6 +345,7 @@ class PolicyFile(Entry):
     allow: list[AllowEntry] | None = Field(
         None, min_length=1, description="Terms that are no reason for some rules: the cure for a false positive."
     )
+    recognizers: list[RecognizerEntry] = Field(default_factory=list, description="Patterns of the policy's own.")
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -351,6 +391,7 @@ _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "metadata": MetadataEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
+    "recognizers": RecognizerEntry,
     "cases": CaseEntry,
     "context": TurnEntry,
     "expect": Expectation,
@@ -382,12 +423,13 @@ _WHOLE: Mapping[str, Any] = {
     "then": {
         "required": ["rules"],
         "properties": {
+            "recognizers": {"items": {"required": ["patterns"]}},
             "rules": {
                 "items": {
                     "required": ["action"],
                     "anyOf": [{"required": ["category", "threshold"]}, {"required": ["terms"]}],
                 }
-            }
+            },
         },
     },
 }
@@ -398,6 +440,7 @@ def json_schema() -> dict[str, Any]:
     schema = PolicyFile.model_json_schema(schema_generator=_EditorSchema)
     schema["required"].remove("rules")
     schema["$defs"]["RuleEntry"]["required"].remove("action")
+    schema["$defs"]["RecognizerEntry"]["required"].remove("patterns")
     for name, key in (("WhenEntry", "tags"), ("WhenEntry", "lang")):
         _one_or_several(schema["$defs"][name]["properties"][key])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **_WHOLE}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,6 +77,33 @@ class Document:
             loc, where = loc[:-1], self.values
         position = where.get(loc, Position(1, 1))
         return problem_at(self.file, position, what, cure)
+
+    def repeated(self, key: str, name: str, what: str, cure: str) -> Iterator[Problem]:
+        """Problems of the entries of a list that have the name of an earlier one.
+
+        Args:
+            key: Of the list, at the top.
+            name: Which key of an entry names it.
+            what: The mistake, with ``{}`` for the name.
+            cure: The cure.
+        """
+        lines: dict[str, int] = {}
+        for index, entry in entries(self.value, key):
+            found = entry.get(name)
+            if not isinstance(found, str):
+                continue
+            loc = (key, index, name)
+            if found in lines:
+                yield self.problem(loc, f"{what.format(found)} (first on line {lines[found]})", cure)
+            lines.setdefault(found, self.values[loc].line)
+
+
+def entries(value: object, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """The mappings in a list at the top of a file, with their indexes; none if there is no such list."""
+    found = value.get(key) if isinstance(value, dict) else None
+    for index, entry in enumerate(found if isinstance(found, list) else ()):
+        if isinstance(entry, dict):
+            yield index, entry
 
 
 def read_bytes(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from guard.errors import Problem
 from guard.policy.extend import Merged
 from guard.policy.schema import AllowEntry, RuleEntry, Term
-from guard.policy.source import Loc
+from guard.policy.source import Loc, entries
 from guard.policy.suggest import did_you_mean
 from guard.policy.term_file import TermFile, read_term_file
 from guard.policy.terms import TermList, TermMatcher, TermMistake, fingerprint, folded_term
@@ -137,16 +137,9 @@ def _folded(term: str) -> str:
         return ""
 
 
-def _entries(value: object, key: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    found = value.get(key) if isinstance(value, dict) else None
-    for index, entry in enumerate(found if isinstance(found, list) else ()):
-        if isinstance(entry, dict):
-            yield index, entry
-
-
 def _lists(value: object) -> Iterator[tuple[Loc, list[object]]]:
     for key in ("rules", "allow"):
-        for index, entry in _entries(value, key):
+        for index, entry in entries(value, key):
             written = entry.get("terms")
             if isinstance(written, list):
                 yield (key, index, "terms"), written
@@ -155,8 +148,8 @@ def _lists(value: object) -> Iterator[tuple[Loc, list[object]]]:
 def _unknown_rules(merged: Merged) -> Iterator[Problem]:
     if merged.incomplete:
         return
-    known = [name for _, rule in _entries(merged.value, "rules") if isinstance(name := rule.get("id"), str)]
-    for index, entry in _entries(merged.value, "allow"):
+    known = [name for _, rule in entries(merged.value, "rules") if isinstance(name := rule.get("id"), str)]
+    for index, entry in entries(merged.value, "allow"):
         named = entry.get("rules")
         for at, name in enumerate(named if isinstance(named, list) else ()):
             if isinstance(name, str) and name not in known:

@@ -17,9 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import re2
-
 from guard.normalize import Normalized, normalize
+from guard.patterns import compile_pattern
 from guard.types import Detection
 
 #: What detections name as their source.
@@ -34,8 +33,6 @@ _UNSPACED = (
 )
 _UNIT = re.compile(f"(?:[^\\W{_UNSPACED}]|[\u0300-\u036f])+|\\s+|.", re.DOTALL)
 _SPACE = " "
-# A pattern that is found in one of these would be found in every text.
-_EVERYWHERE = ("", "a", "你", " ", *".,;:!?'\"()-/。，！？")
 
 
 class TermMistake(ValueError):
@@ -53,7 +50,7 @@ class TermList:
     Attributes:
         category: What a hit is, as detections and scores name it.
         literals: Folded terms, see :func:`folded_term`.
-        patterns: RE2 patterns, see :func:`checked_pattern`.
+        patterns: RE2 patterns, see :func:`guard.patterns.checked_pattern`.
     """
 
     category: str
@@ -86,29 +83,6 @@ def folded_term(text: str) -> str:
     return folded
 
 
-def checked_pattern(pattern: str) -> str:
-    """A pattern that can be used.
-
-    Raises:
-        TermMistake: It is no RE2, is found in every text, or asks for what normalised texts do not have.
-    """
-    if len(pattern) > MAX_TERM:
-        raise TermMistake(f"a pattern of {len(pattern)} characters", f"write at most {MAX_TERM}, or several patterns")
-    if (plain := normalize(pattern).text) != pattern:
-        raise TermMistake("a pattern with characters that normalised texts do not have", f"write {plain}")
-    try:
-        compiled = _compiled(pattern)
-    except re2.error as error:
-        raise TermMistake(f"not a pattern of RE2: {_reason(error)}", "see github.com/google/re2/wiki/Syntax") from None
-    for sample in _EVERYWHERE:
-        for match in compiled.finditer(sample):
-            if match.start() == match.end():
-                raise TermMistake("a pattern that matches the empty text", "write + in place of *, or a word around it")
-            if len(sample) == 1 and not sample.isalnum():
-                raise TermMistake("a pattern that matches punctuation or space alone", "write what has to stand there")
-    return pattern
-
-
 def fingerprint(literals: Iterable[str], patterns: Iterable[str]) -> str:
     """Six hexadecimal digits that change with the list, not with its order."""
     listed = [*(f"t{text}" for text in sorted(set(literals))), *(f"p{text}" for text in sorted(set(patterns)))]
@@ -130,7 +104,9 @@ class TermMatcher:
         for terms in lists:
             for literal in terms.literals:
                 self._plant(_UNIT.findall(literal), terms.category)
-        self._patterns = [(terms.category, _compiled(pattern)) for terms in lists for pattern in terms.patterns]
+        self._patterns = [
+            (terms.category, compile_pattern(pattern, any_case=True)) for terms in lists for pattern in terms.patterns
+        ]
 
     def find(self, text: str) -> tuple[Hit, ...]:
         """Every place where a list has a term, by list and place; what overlaps in one list is one place.
@@ -192,18 +168,6 @@ class TermMatcher:
 def detections(hits: Iterable[Hit], normalized: Normalized) -> tuple[Detection, ...]:
     """Hits as detections, with spans of the ORIGINAL; they are certain."""
     return tuple(Detection(hit.category, normalized.original_span(hit.start, hit.end), 1.0, SOURCE) for hit in hits)
-
-
-def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    return re2.compile(pattern, options)
-
-
-def _reason(error: Exception) -> str:
-    reason = error.args[0] if error.args else "it cannot be read"
-    return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
 
 
 def _fold(text: str) -> str:

@@ -10,21 +10,19 @@ from dataclasses import dataclass
 
 from guard.policy.allow import is_evidence
 from guard.records import LABELS
-from guard.types import CATEGORIES, NONCOMPLIANT, PII_CATEGORIES
+from guard.types import NONCOMPLIANT, is_category
 
 #: In ``about``: the label speaks about every category.
 ALL = "all"
 #: In ``categories``: noncompliant in a way that has no name here.
 OTHER = "other"
-#: Every category that a truth can name and a rule can look at.
-KNOWN = frozenset((*CATEGORIES, *PII_CATEGORIES))
 
 _COMPLIANT, _NONCOMPLIANT = LABELS
 
 
 def is_known(name: str) -> bool:
     """True for what may stand among scores and detections: a category that a rule can name, or what terms leave."""
-    return name in KNOWN or is_evidence(name)
+    return is_category(name) or is_evidence(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Truth:
     def unknown_names(self) -> tuple[str, ...]:
         """Names in ``categories`` and ``about`` that are no categories, in their order."""
         given = (*(self.categories or ()), *(self.about or ()))
-        return tuple(name for name in given if name not in KNOWN and name not in {OTHER, ALL})
+        return tuple(name for name in given if not is_category(name) and name not in {OTHER, ALL})
 
     @property
     def whole(self) -> bool:
@@ -75,7 +73,7 @@ class Truth:
             return True
         if any(_within(category, name) for name in named):
             return None  # personal data of some kind: of this one or of another
-        other = any(name in KNOWN and name != NONCOMPLIANT for name in named)
+        other = any(is_category(name) and name != NONCOMPLIANT for name in named)
         clean = self.label == _COMPLIANT or other
         return False if clean and self._covers(category) else None
 

@@ -123,9 +123,7 @@ def _what_and_cure(mistake: Mistake) -> tuple[str, str]:
 def _unknown_key(document: Source, model: type[Entry], mistake: Mistake) -> Problem:
     key = str(mistake.loc[-1])
     entry = entry_at(model, mistake.loc[:-1])
-    if key in entry.not_implemented:
-        what, cure = f"{key} is not implemented yet in this version", "remove it"
-    elif key in entry.elsewhere:
+    if key in entry.elsewhere:
         what, cure = f"{key} does not stand here", entry.elsewhere[key]
     else:
         legal = list(entry.model_fields)

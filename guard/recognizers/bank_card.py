@@ -1,8 +1,9 @@
 """Bank card numbers: an issuer's prefix with the length it uses, and the Luhn checksum (ISO/IEC 7812-1).
 
 Known are UnionPay (62, and China's older debit cards), Visa, Mastercard, American Express, JCB, Discover,
-Diners Club and Mir. Digits may stand in groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13).
-A number that the text calls an order or a serial number is left alone.
+Diners Club and Mir. Digits may stand in groups of four, or as the issuer prints them (4-6-5, 4-6-4, 6-13). Behind
+a word such as card the checksum is enough, whoever the issuer. A number that the text calls an order or a serial
+number is left alone.
 
 Found:
     - 卡号：[6222021234567890128]，户名张三
@@ -11,6 +12,8 @@ Found:
     - [5555-5555-5555-4444]
     - Amex [3782 822463 10005]
     - [4111111111111111]转账
+    - card [4222222222222]
+    - my maestro card is [6759649826438453]
 
 Not found:
     - 校验位不对：4111 1111 1111 1112
@@ -21,13 +24,15 @@ Not found:
     - 4111 11 1111 11 1111 11
     - 0000 0000 0000 0000
     - serial no. 4111111111111111
+    - 4222222222222
 """
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Iterator
 
+from guard.recognizers.checksums import luhn
 from guard.recognizers.labels import names_card, names_reference
 from guard.recognizers.match import Match
 
@@ -35,13 +40,15 @@ _SCORE = 0.9
 # A label or printed groups leave little doubt.
 _SURE = 0.96
 
+# Most texts have no such run, and then nothing else is looked at.
+_RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){11,}")
 _GROUP = re.compile("[0-9]+")
-_SEPARATORS = frozenset(" -\u2010\u2013")
 _FOURS = (4, 4, 4, 4)
 # Group lengths as printed, the longest first: an expiry date may follow a number.
 _PRINTED = ((*_FOURS, 3), (*_FOURS, 2), (*_FOURS, 1), _FOURS, (4, 6, 5), (4, 6, 4), (6, 13), (6, 10))
+_FIRST = frozenset(lengths[0] for lengths in _PRINTED)
 # Shortest number of any issuer below.
-_SHORTEST = 14
+_SHORTEST = 12
 
 # First and last prefix of a range, and the lengths its numbers have.
 _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
@@ -63,6 +70,12 @@ _ISSUERS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (2200, 2204, frozenset({16, 19})),
 )
 
+# Prefix -> lengths; a prefix has up to four digits.
+_PREFIXES = {str(prefix): lengths for low, high, lengths in _ISSUERS for prefix in range(low, high + 1)}
+# Lengths of any issuer's numbers, for what the text itself calls a card.
+_ANY_LENGTH = range(13, 20)
+_MAESTRO = ("5018", "5020", "5038", "5893", "6304", "6759", "6761", "6762", "6763")
+
 
 class BankCard:
     """Finds bank card numbers. Stateless."""
@@ -72,18 +85,21 @@ class BankCard:
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""
-        groups = [(m.start(), m.end()) for m in _GROUP.finditer(text)]
-        found: list[Match] = []
-        at = 0
-        while at < len(groups):
-            size = _card(text, groups, at)
-            if size:
-                start, end = groups[at][0], groups[at + size - 1][1]
-                if not names_reference(text, start):
-                    sure = size > 1 or names_card(text, start)
-                    found.append(Match(start, end, _SURE if sure else _SCORE))
-            at += size or 1
-        return found
+        return [match for run in _RUN.finditer(text) for match in _cards(text, run.start(), run.end())]
+
+
+def _cards(text: str, start: int, end: int) -> Iterator[Match]:
+    """The numbers in a run of groups of digits with single separators between them."""
+    groups = [m.span() for m in _GROUP.finditer(text, start, end)]
+    at = 0
+    while at < len(groups):
+        size = _card(text, groups, at)
+        if size:
+            first, last = groups[at][0], groups[at + size - 1][1]
+            if not names_reference(text, first):
+                sure = size > 1 or names_card(text, first)
+                yield Match(first, last, _SURE if sure else _SCORE)
+        at += size or 1
 
 
 def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
@@ -92,35 +108,28 @@ def _card(text: str, groups: list[tuple[int, int]], at: int) -> int:
     if _letter(text, start - 1):
         return 0
     if end - start >= _SHORTEST:
-        return int(not _letter(text, end) and _sound(text[start:end]))
+        digits = text[start:end]
+        return int(not _letter(text, end) and (_sound(digits) or _called_card(text, start, digits)))
+    if end - start not in _FIRST:
+        return 0
     for lengths in _PRINTED:
         part = groups[at : at + len(lengths)]
         if tuple(end - start for start, end in part) != lengths or _letter(text, part[-1][1]):
             continue
-        gaps = (text[left[1] : right[0]] for left, right in pairwise(part))
-        if all(gap in _SEPARATORS for gap in gaps) and _sound("".join(text[start:end] for start, end in part)):
+        if _sound("".join(text[start:end] for start, end in part)):
             return len(part)
     return 0
 
 
 def _letter(text: str, index: int) -> bool:
-    return 0 <= index < len(text) and text[index].isascii() and text[index].isalpha()
+    return 0 <= index < len(text) and (text[index] == "_" or (text[index].isascii() and text[index].isalpha()))
+
+
+def _called_card(text: str, start: int, digits: str) -> bool:
+    """True for any issuer's number that passes the checksum, if the words in front of it say that it is a card."""
+    length = len(digits) in _ANY_LENGTH or (len(digits) == 12 and digits.startswith(_MAESTRO))
+    return length and luhn(digits) and names_card(text, start)
 
 
 def _sound(digits: str) -> bool:
-    return _issued(digits) and luhn(digits)
-
-
-def _issued(digits: str) -> bool:
-    return any(
-        low <= int(digits[: len(str(low))]) <= high and len(digits) in lengths for low, high, lengths in _ISSUERS
-    )
-
-
-def luhn(digits: str) -> bool:
-    """The Luhn checksum (ISO/IEC 7812-1, annex B) of a string of digits."""
-    total = 0
-    for index, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if index % 2 else 1)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    return any(len(digits) in _PREFIXES.get(digits[:size], ()) for size in range(1, 5)) and luhn(digits)

@@ -15,6 +15,7 @@ Not found:
     - user@localhost is not routed
     - npm install react@18.2.0
     - git clone git@example.com:team/project.git
+    - scp notes.txt anna@files.example.com:/home/anna
     - assets/icon@2x.png
     - https://user:secret@example.com/path
     - 3 apples @ 2.50 each
@@ -38,7 +39,7 @@ _ADDRESS = re.compile(
     r"(xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24})(?![A-Za-z0-9_-]|@)"
 )
 _URL_LOGIN = re.compile(r"://[^\s/@]*$")
-_REMOTE_PATH = re.compile(r":[\w~.-]+/")
+_REMOTE_PATH = re.compile(r":[\w~.-]*/")
 # Image densities: name@2x.png.
 _DENSITY = re.compile(r"\d+(?:\.\d+)?x\.")
 _URL_REACH = 256

@@ -2,7 +2,8 @@
 
 Every candidate is checked against the numbering plans of libphonenumber. Digits alone are taken for a number
 only in the form of a Chinese mobile number; every other form needs its ``+``, ``0`` and area code with a
-separator, brackets, or a word in front of it that says "phone". Service numbers (400, 800, premium rate) are
+separator, brackets, or a word in front of it that says "phone". Behind such a word any digits of a number's length are
+found, too, with a lower score: other countries' own forms are not checked. Service numbers (400, 800, premium rate) are
 no personal data and are not found, so a help line may be named.
 
 Found:
@@ -20,6 +21,11 @@ Found:
     - my number is [415-555-2671].
     - phone [415 555 2671]
     - Tel. : [+ 44-20-7946-0958]
+    - Mobile: [03.93.92.16.85]
+    - Phone number: [032 288 79 44]
+    - 电话：[6278 1234]
+    - Fax: [9498777106]
+    - They can call us on [01.84.17.61.18].
 
 Not found:
     - 订单号 13812345678 已发货
@@ -39,36 +45,55 @@ Not found:
     - 圆周率 3.14159265358979
     - ISBN 978-7-302-51234-5
     - 200 300 4000
+    - Phone: 2023-11-05 12:30
+    - 手机 1299 元
+    - phone 13.5.2.1000
+    - 客服电话 400 820 8820
+    - fax 0800 123 4567
     - 12345678901
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
 
-from guard.recognizers.labels import names_phone, names_reference, word_before
+from guard.recognizers.labels import names_phone, names_reference, says_phone, word_before
 from guard.recognizers.match import Match
 
 _LABELLED = 0.95
 _INTERNATIONAL = 0.95
 _SEPARATED = 0.85
 _BARE = 0.8
+_UNKNOWN_PLAN = 0.7
 
 # Most texts have no such run, and then nothing else is looked at.
 _SEVEN_DIGITS = re.compile(r"[0-9](?:[ ().\-\u2010\u2013]{0,3}[0-9]){6}")
 
 _S = r"[ .\-\u2010\u2013]"
-_LEFT = r"(?<![0-9+])(?<![0-9][.\-])"
-_RIGHT = r"(?![0-9A-Za-z]|\.[0-9])"
+_LEFT = r"(?<![0-9+_])(?<![0-9][.\-])"
+_RIGHT = r"(?![0-9A-Za-z_]|\.[0-9])"
 
 _PLUS = re.compile(rf"{_LEFT}(?:\+ ?|00)[0-9](?:[ .()\-\u2010\u2013]{{0,2}}[0-9]){{6,14}}")
 _MOBILE = re.compile(rf"{_LEFT}(?:\(?(?:86|0086)\)?{_S}?)?1[3-9][0-9]{_S}?[0-9]{{4}}{_S}?[0-9]{{4}}{_RIGHT}")
 _LANDLINE = re.compile(rf"{_LEFT}(\(0[0-9]{{2,3}}\) ?|0[0-9]{{2,3}}{_S}?)[2-9][0-9]{{2,3}}{_S}?[0-9]{{4}}{_RIGHT}")
 _AMERICAN = re.compile(
     rf"{_LEFT}(?:1{_S})?(?:\([2-9][0-9]{{2}}\) ?|[2-9][0-9]{{2}}({_S}))[2-9][0-9]{{2}}({_S})[0-9]{{4}}{_RIGHT}"
+)
+
+# Any country's number, behind a word that says so; no date, no amount and no service's.
+_GROUPED = re.compile(
+    rf"{_LEFT}(?!(?:19|20)[0-9]{{2}}[./-][0-9]{{1,2}}[./-])(?!0?[48]00)"
+    r"(?:\([0-9]{1,5}\)[ -]?|[0-9]{1,5}[ .\-\u2010\u2013])?[0-9]{2,10}(?:[ .\-\u2010\u2013][0-9]{2,5}){0,4}" + _RIGHT
+)
+
+# Without one of them nothing is called a number.
+_WORDS = (
+    *("电话", "手机", "座机", "传真", "拨打", "致电", "打给"),
+    *("tel", "phone", "mobile", "cell", "fax", "whatsapp", "call", "text", "reach", "answering", "message"),
 )
 
 # Amounts: a currency sign before, or a unit behind.
@@ -103,7 +128,18 @@ class Phone:
                 score = _score(text, m, region)
                 if score:
                     found.append(Match(m.start(), m.end(), score))
+        folded = text.lower()
+        if any(word in folded for word in _WORDS):
+            found += [Match(m.start(), m.end(), _UNKNOWN_PLAN) for m in _GROUPED.finditer(text) if _said(text, m)]
         return found
+
+
+def _said(text: str, match: re.Match[str]) -> bool:
+    """True for as many digits as a number has, with one kind of separator, where the text says that it is one."""
+    digits = sum(map(str.isdigit, match[0]))
+    kinds = {char for char in match[0] if char in " .-"}
+    grouped = 7 <= digits <= 12 and len(kinds) <= 1 + ("(" in match[0]) and not _UNIT.match(text, match.end())
+    return grouped and says_phone(text, match.start())
 
 
 def _international(text: str, match: re.Match[str]) -> Match | None:
@@ -135,8 +171,12 @@ def _score(text: str, match: re.Match[str], region: str) -> float:
             return 0.0
     number = re.sub(r"[^0-9]", "", match[0])
     if match.re is _MOBILE:
-        number = number[-11:]
-    if not _assigned(number, region):
+        sound = _chinese()[0].fullmatch(number[-11:]) is not None
+    elif match.re is _LANDLINE:
+        sound = _chinese()[1].fullmatch(number[1:]) is not None
+    else:
+        sound = _assigned(number, region)
+    if not sound:
         return 0.0
     return _LABELLED if labelled else _BARE if bare else _SEPARATED
 
@@ -147,6 +187,16 @@ def _named_otherwise(text: str, match: re.Match[str]) -> bool:
     if before in _MONEY or word_before(text, match.start()):
         return True
     return bool(_UNIT.match(text, match.end())) or names_reference(text, match.start())
+
+
+@cache
+def _chinese() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """The plan's mobile and landline numbers: the most frequent here, and asked for themselves much quicker."""
+    plan = phonenumbers.PhoneMetadata.metadata_for_region("CN")
+    assert plan is not None and plan.mobile is not None and plan.fixed_line is not None
+    return re.compile(str(plan.mobile.national_number_pattern)), re.compile(
+        str(plan.fixed_line.national_number_pattern)
+    )
 
 
 def _assigned(number: str, region: str | None) -> bool:

@@ -35,9 +35,8 @@ from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.stream import Screening
 from guard.types import Action, Content, Decision, Direction, Span
+from tests.bench import page
 from tests.bench import stream_texts as written
-
-_BEGIN, _END = "<!-- streams: begin -->", "<!-- streams: end -->"
 
 # What a violation is made of: sentences to choose from, or a function that invents one.
 Source: TypeAlias = Callable[[random.Random], str] | Sequence[str] | None
@@ -238,9 +237,7 @@ def table(lines: Sequence[Line]) -> str:
         "slices",
         "cost",
     )
-    rows = [tuple(_cells(one)) for one in lines]
-    rule = ("---", *("---:" for _ in head[1:]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+    return page.table(head, [tuple(_cells(one)) for one in lines])
 
 
 def _cells(one: Line) -> Iterator[str]:
@@ -285,10 +282,7 @@ def main() -> None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps([asdict(one) for one in lines], indent=2) + "\n", encoding="utf-8")
     if given.readme:
-        text = given.readme.read_text(encoding="utf-8")
-        before, rest = text.split(_BEGIN, 1)
-        behind = rest.split(_END, 1)[1]
-        given.readme.write_text(f"{before}{_BEGIN}\n{shown}\n{_END}{behind}", encoding="utf-8")
+        page.write_between(given.readme, "streams", shown)
 
 
 if __name__ == "__main__":

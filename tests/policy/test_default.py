@@ -12,7 +12,7 @@ from guard.policy.evaluate import evaluate
 from guard.policy.load import SHIPPED_DIR, load_policy
 from guard.policy.policy import Mode
 from guard.policy.store import PolicyStore
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Detection, Direction, Span
+from guard.types import CATEGORIES, PII_CATEGORIES, SECRET_CATEGORIES, Action, Detection, Direction, Span
 
 _FILE = SHIPPED_DIR / "default.yaml"
 _POLICY = load_policy(_FILE)
@@ -44,12 +44,13 @@ def test_the_card_measures_this_policy() -> None:
 
 
 def test_it_covers_every_category_in_both_directions() -> None:
-    """Whatever scores 1 is acted on in either direction; personal data in prompts is only reported."""
+    """Whatever scores 1 is acted on in either direction, but for links; what is found in prompts is only reported."""
     for direction in Direction:
         for category in CATEGORIES:
             assert evaluate(_POLICY, direction, {category: 1.0}, ()).action is not Action.ALLOW
-        for category in PII_CATEGORIES:
+        for category in (*PII_CATEGORIES, *SECRET_CATEGORIES):
             assert evaluate(_POLICY, direction, {category: 1.0}, ()).rules
+        assert not evaluate(_POLICY, direction, {"url": 1.0}, ()).rules
 
 
 def test_it_enforces_and_blocks_what_it_cannot_screen() -> None:
@@ -75,7 +76,7 @@ def test_each_classifier_rule_stands_on_one_line_with_its_threshold() -> None:
     )
     assert all(name == category and first == second for name, first, second, category, _ in lines)
     assert sorted((direction, category) for _, direction, _, category, _ in lines) == sorted(
-        (direction.value, category) for direction in Direction for category in (*CATEGORIES, "pii")
+        (direction.value, category) for direction in Direction for category in (*CATEGORIES, "pii", "secret")
     )
     assert len(lines) == len(_POLICY.rules)
 

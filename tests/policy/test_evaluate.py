@@ -12,7 +12,7 @@ from guard.errors import InternalError
 from guard.policy.evaluate import BUILT_IN_MESSAGE, Outcome, evaluate, message_for
 from guard.policy.load import parse_policy
 from guard.policy.policy import Mode, Operator, Policy, Rule
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Detection, Direction, FiredRule, Span
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Detection, Direction, FiredRule, Span
 from tests.policy.build import policy_of
 
 _PROMPT, _OUTPUT = Direction.PROMPT, Direction.OUTPUT
@@ -200,7 +200,7 @@ def test_without_any_message_the_built_in_one_is_shown() -> None:
     ]  # fmt: skip
 
 
-_ALL = (*CATEGORIES, *PII_CATEGORIES)
+_ALL = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
 _unit = st.floats(0, 1)
 _rules = st.builds(
     Rule,
@@ -220,7 +220,7 @@ _policies = st.builds(
 _scores = st.dictionaries(st.sampled_from(_ALL), _unit, max_size=6)
 _spans = st.tuples(st.integers(0, 20), st.integers(1, 20)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
 _detections = st.lists(
-    st.builds(Detection, st.sampled_from(PII_CATEGORIES), _spans, _unit, st.just("test")), max_size=4
+    st.builds(Detection, st.sampled_from(RECOGNIZER_CATEGORIES), _spans, _unit, st.just("test")), max_size=4
 )
 
 

@@ -194,3 +194,32 @@ def test_a_mistake_that_is_changed_above_is_still_one(tmp_path: Path) -> None:
     assert _problems(_write(tmp_path, base=base, child=child)) == [
         "base.yaml:11:62: threshold is out of range (a number from 0 to 1)"
     ]
+
+
+_STAFF = "recognizers:\n  - {name: staff, patterns: ['E[0-9]{4}'], score: 0.9}\n"
+_OWN_RULE = "rules: [{id: staff, category: custom.staff, threshold: 0.5, action: rewrite}]\n"
+
+
+def test_recognizers_are_inherited_and_changed_by_name(tmp_path: Path) -> None:
+    """A recognizer of a known name keeps what is not said and its place; one of another name follows behind."""
+    child = _CHILD + _OWN_RULE
+    inherited = load_policy(_write(tmp_path, base=_BASE + _STAFF, child=child)).recognizers
+    assert [(own.name, own.score) for own in inherited] == [("staff", 0.9)]
+    changed = (
+        f"{child}recognizers:\n  - {{name: member, patterns: ['M[0-9]+']}}\n"
+        "  - {name: staff, score: 0.4, context: [badge]}\n"
+    )
+    staff, member = load_policy(_write(tmp_path, child=changed)).recognizers
+    assert (staff.category, staff.score, staff.context) == ("custom.staff", 0.4, ("badge",))
+    assert (member.category, member.score) == ("custom.member", 0.9)
+    assert [match.start for match in staff.find("E1234 at the badge")] == [0]
+
+
+def test_a_rule_on_a_recognizer_that_is_inherited_nowhere(tmp_path: Path) -> None:
+    """Names are those of the file and all that it extends, and mistakes stand where they were written."""
+    child = _CHILD + "recognizers: [{name: member}]\n" + _OWN_RULE.replace("custom.staff", "custom.staf")
+    problems = _problems(_write(tmp_path, base=_BASE + _STAFF, child=child))
+    assert problems == [
+        "child.yaml:4:15: an entry of recognizers has no patterns (add patterns: ...)",
+        "child.yaml:5:31: no recognizer of the policy finds custom.staf (did you mean custom.staff?)",
+    ]

@@ -10,7 +10,7 @@ import pytest
 from guard.errors import InvalidInput, PolicyError
 from guard.policy.load import SHIPPED_DIR, load_policy, parse_policy, policy_files, resolve_policy
 from guard.policy.policy import Mode, Operator, Streaming
-from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction, PolicyInfo
+from guard.types import CATEGORIES, RECOGNIZER_CATEGORIES, Action, Direction, PolicyInfo
 from tests.policy.build import HEAD, policy_of, text_of
 
 _RULE = "id: a, category: hate, threshold: 0.5, action: block"
@@ -79,7 +79,7 @@ def test_a_rewrite_rule_masks_where_it_can_unless_it_has_words(keys: str, operat
 
 def test_every_category_of_the_contract_is_legal() -> None:
     """Rules may name all classifier categories and all recognizer categories."""
-    names = (*CATEGORIES, *PII_CATEGORIES)
+    names = (*CATEGORIES, *RECOGNIZER_CATEGORIES)
     policy = policy_of(*(f"id: r-{name}, category: {name}, threshold: 0.5, action: block" for name in names))
     assert [rule.category for rule in policy.rules] == list(names)
 
@@ -92,7 +92,7 @@ name: default
 mode: shadw
 on_error: rewrite
 terms: []
-recognizers: []
+recognizers: x
 message: {}
 rules:
   - {id: a, category: violance, threshold: 1.5, action: block, rewrite: mask}
@@ -112,7 +112,7 @@ rules:
         "4:7: mode is not one of enforce, shadow (did you mean shadow?)",
         "5:11: on_error is not one of block, allow (write one of them)",
         "6:1: terms does not stand here (write them in a rule, on which they fire, or under allow)",
-        "7:1: recognizers is not implemented yet in this version (remove it)",
+        "7:14: recognizers must be a list (write - before each entry, or [ ])",
         "8:10: a message without a text (write zh, en or both)",
         "10:23: unknown category violance (did you mean violence?)",
         "10:44: threshold is out of range (a number from 0 to 1)",
@@ -155,7 +155,7 @@ def test_an_unknown_category_is_refused_with_the_closest_one(written: str, meant
 def test_an_unknown_category_like_no_other_is_answered_with_the_list() -> None:
     """Where nothing is close, the cure names what there is."""
     problem = _problem("id: a, category: zzzz, threshold: 0.5, action: block")
-    assert all(category in problem for category in (*CATEGORIES, *PII_CATEGORIES))
+    assert all(category in problem for category in (*CATEGORIES, *RECOGNIZER_CATEGORIES))
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,6 @@ def test_sizes_of_a_stream_are_taken_as_written() -> None:
     assert parse_policy(text, "p.yaml").streaming == Streaming(32, 64, 24, 0.5)
     written = parse_policy(text + "streaming: {lookahead: 1, context: 0, max_hold: 2}\n", "p.yaml").streaming
     assert written == Streaming(lookahead=1, context=0, step=24, max_hold=2.0)
-
-
-def test_a_key_of_a_later_version_is_refused_by_name() -> None:
-    """What is not implemented is never ignored."""
-    assert _problems(f"{HEAD}  - {{{_RULE}}}\nrecognizers: x\n") == [
-        "6:1: recognizers is not implemented yet in this version (remove it)"
-    ]
 
 
 @pytest.mark.parametrize("key", ["category", "threshold", "action", "id"])

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.normalize import normalize
+from guard.patterns import MAX_PATTERN, BadPattern, checked_pattern
 from guard.policy.terms import (
     MAX_TERM,
     TermList,
     TermMatcher,
     TermMistake,
-    checked_pattern,
     detections,
     fingerprint,
     folded_term,
@@ -115,12 +115,12 @@ def test_what_is_no_term(term: str, what: str) -> None:
         (r"\s+", "a pattern that matches punctuation or space alone"),
         ("炸彈", "a pattern with characters that normalised texts do not have"),
         ("ａ", "a pattern with characters that normalised texts do not have"),
-        ("a" * (MAX_TERM + 1), f"a pattern of {MAX_TERM + 1} characters"),
+        ("a" * (MAX_PATTERN + 1), f"a pattern of {MAX_PATTERN + 1} characters"),
     ],
 )
 def test_what_is_no_pattern(pattern: str, what: str) -> None:
     """What RE2 cannot run, what matches nothing or everything, and what no text can have is refused with a cure."""
-    with pytest.raises(TermMistake, match=what):
+    with pytest.raises(BadPattern, match=what):
         checked_pattern(pattern)
 
 

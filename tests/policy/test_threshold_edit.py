@@ -58,7 +58,7 @@ def test_rules_that_do_not_change_keep_their_characters() -> None:
     assert _set(_TEXT) == _TEXT
 
 
-@given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
+@given(st.lists(st.floats(0, 1), min_size=32, max_size=32))
 @settings(deadline=None)
 def test_the_default_policy(values: list[float]) -> None:
     """Whatever the thresholds, only they differ, and they are read back as they were given."""
