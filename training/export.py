@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 
-from guard.classifier.artifact import FILES, TokenLimits, write_artifact
+from guard.classifier.artifact import FILES, ActivationScales, TokenLimits, write_artifact
 from guard.classifier.chunker import FIRST_TOKEN, Chunk, Chunker
 from guard.classifier.session import Raw, Session
 from guard.normalize import normalize
@@ -68,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
             name=args.name,
             unsupported=tuple(c for c, n in mixture["positives"].items() if n < _MIN_POSITIVES),
             limits=limits,
+            activation_scales=ActivationScales.STATIC,
             sources=used_sources(mixture["rows_by_source"], args.sources),
             metrics=metrics,
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
