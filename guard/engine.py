@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
@@ -22,9 +23,11 @@ from guard.normalize import Normalized, normalize
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
+from guard.readings import Evidence, changes, combine
 from guard.recognizers import detect
 from guard.rewrite import mask
 from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
+from guard.unmask import Reading, unmask
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -32,8 +35,9 @@ _log = logging.getLogger(__name__)
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
 
-# Chinese characters load the converter, telephone numbers the plans of their countries.
+# Chinese characters load the converter, telephone numbers the plans of their countries, disguises the words.
 _WARM_UP = ("你好，我的电话是 13800138000。", "Hello, my number is +1 415 555 2671.")
+_DISGUISED = "H3llo, 你*好"
 
 
 class Engine:
@@ -72,6 +76,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
+        unmask(normalize(_DISGUISED))
         self.screen_batch([Content(text, direction) for text in _WARM_UP for direction in Direction])
 
     def screen(self, content: Content) -> Decision:
@@ -225,13 +230,10 @@ class Engine:
         return results
 
     def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput]:
-        """Score and evaluate; what could not be read or scored is found degraded."""
-        queries = {index: query for index, subject in enumerate(subjects) if (query := subject.query)}
-        scores = dict(zip(queries, self._score(list(queries.values())), strict=True))
-        return [
-            scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
-            for index, subject in enumerate(subjects)
-        ]
+        """Score and evaluate, both readings of a text that has two; what could not be read or scored is degraded."""
+        subjects = [_unmasked(subject) for subject in subjects]
+        scores = iter(self._score([query for subject in subjects for query in subject.queries]))
+        return [_judge(subject, [next(scores) for _ in subject.queries]) for subject in subjects]
 
     def _score(self, queries: Sequence[Query]) -> list[Scored | InvalidInput | None]:
         """The classifier's answers; None where it failed."""
@@ -292,6 +294,7 @@ class Engine:
             timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
             request_id=subject.content.request_id,
             message=message,
+            transforms=finding.transforms,
         )
 
 
@@ -324,10 +327,13 @@ class _Subject:
     language: str = OTHER
     prepare_us: int = 0
     part: Span | None = None
+    reading: Reading | None = None
 
     @property
-    def query(self) -> Query | None:
-        return Query(self.normalized.text, self.content.direction, self.context) if self.normalized else None
+    def queries(self) -> list[Query]:
+        """The text, and its second reading if it has one; nothing if it is unreadable."""
+        readings = (self.normalized, self.reading.normalized if self.reading else None)
+        return [Query(found.text, self.content.direction, self.context) for found in readings if found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +345,16 @@ class _Finding:
     outcome: Outcome
     timings: Timings
     degraded: bool = False
+    transforms: tuple[str, ...] = ()
+
+
+def _unmasked(subject: _Subject) -> _Subject:
+    """The subject with its second reading; unreadable if a defect prevents that."""
+    try:
+        return replace(subject, reading=unmask(subject.normalized) if subject.normalized else None)
+    except Exception as error:  # nobody knows what the disguise hid: on_error decides
+        _log_failure(error)
+        return replace(subject, normalized=None)
 
 
 def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
@@ -351,17 +367,31 @@ def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
         return None
 
 
-def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
+def _judge(subject: _Subject, answers: Sequence[Scored | InvalidInput | None]) -> _Finding | InvalidInput:
+    """What the policy makes of the classifier's answers, one a reading."""
     began = time.perf_counter_ns()
-    if scored is None or subject.normalized is None:
+    scored = [answer for answer in answers if isinstance(answer, Scored)]
+    for answer in answers:
+        if isinstance(answer, InvalidInput):
+            return answer
+    if not scored or len(scored) < len(answers) or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
-        detections = _within(detect(subject.normalized), subject.part)
-        outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
+        found = Evidence(scored[0].scores, _within(detect(subject.normalized), subject.part))
+        outcome = evaluate(subject.policy, subject.content.direction, found.scores, found.detections)
+        transforms: tuple[str, ...] = ()
+        if subject.reading:
+            first = outcome
+            second = _within(detect(subject.reading.normalized), subject.part)
+            found = combine(found, Evidence(scored[1].scores, second))
+            outcome = evaluate(subject.policy, subject.content.direction, found.scores, found.detections)
+            transforms = subject.reading.transforms if changes(first, outcome) else ()
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)
         return _unscreened(subject.policy)
-    return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)))
+    timings = reduce(_sum, (answer.timings for answer in scored), Timings(decide=_since(began)))
+    counted = replace(scored[0], scores=found.scores)
+    return _Finding(counted, found.detections, outcome, timings, transforms=transforms)
 
 
 def _within(detections: tuple[Detection, ...], part: Span | None) -> tuple[Detection, ...]:

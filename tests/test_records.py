@@ -19,7 +19,7 @@ from guard.types import CATEGORIES, Action, Content, Decision, Detection, Direct
 _FIELDS = [
     "schema", "id", "request_id", "time", "direction", "lang", "action", "text", "output_text", "text_hash", "tokens",
     "chunks", "rules", "scores", "detections", "policy", "model", "degraded", "tags", "label", "categories", "about",
-    "extra",
+    "extra", "transforms",
 ]  # fmt: skip
 
 _CONTENT = Content("call 139 now", direction=Direction.OUTPUT, request_id="r-1", tags={"tenant": "a"})

@@ -38,38 +38,10 @@ _RESEMBLING: Mapping[str, str] = {
     "κ": "k", "τ": "t", "η": "n", "ε": "e", "β": "b", "ω": "w", "υ": "u", "χ": "x", "μ": "u", "π": "n", "Σ": "E",
     "Λ": "A", "є": "e", "ԍ": "g", "ɢ": "g", "ꜰ": "f", "ꜱ": "s",
 }  # fmt: skip
-_SHORT_WORDS = tuple(
-    [
-        "a",
-        "i",
-        "am",
-        "an",
-        "as",
-        "at",
-        "be",
-        "by",
-        "do",
-        "go",
-        "he",
-        "if",
-        "in",
-        "is",
-        "it",
-        "me",
-        "my",
-        "no",
-        "of",
-        "oh",
-        "ok",
-        "on",
-        "or",
-        "so",
-        "to",
-        "up",
-        "us",
-        "we",
-    ]
-)
+_SHORT_WORDS = (
+    "a", "i", "am", "an", "as", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "no", "of",
+    "oh", "ok", "on", "or", "so", "to", "up", "us", "we",
+)  # fmt: skip
 _LONGEST = 16
 #: Least frequency in jieba's dictionary, by length.
 _FREQUENT = {2: 20, 3: 50}

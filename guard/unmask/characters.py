@@ -65,8 +65,9 @@ _PICTURES: Mapping[str, tuple[str, str]] = {
     "🐎": ("马", "horse"), "🐑": ("羊", "sheep"), "🐛": ("虫", "worm"), "🌸": ("花", "flower"), "🌿": ("草", "grass"),
     "💧": ("水", "water"), "☀": ("日", "sun"), "🌙": ("月", "moon"), "👻": ("鬼", "ghost"), "🐟": ("鱼", "fish"),
     "🐢": ("龟", "turtle"), "🐯": ("虎", "tiger"), "🩸": ("血", "blood"), "🚬": ("烟", "cigarette"),
-    "🧪": ("毒", "poison"), "☠": ("毒", "poison"), "🏥": ("医", "hospital"), "✈": ("机", "plane"), "🐸": ("蛙", "frog"), "👊": ("拳", "fist"),
-    "🍑": ("桃", "ass"), "🍆": ("茄", "dick"), "🤮": ("吐", "vomit"), "⚡": ("电", "electricity"), "💔": ("心", "heart"),
+    "🧪": ("毒", "poison"), "☠": ("毒", "poison"), "🏥": ("医", "hospital"), "✈": ("机", "plane"),
+    "🐸": ("蛙", "frog"), "👊": ("拳", "fist"), "🍑": ("桃", "ass"), "🍆": ("茄", "dick"), "🤮": ("吐", "vomit"), "⚡": ("电", "electricity"),
+    "💔": ("心", "heart"),
     "❤": ("心", "heart"),
 }  # fmt: skip
 _PICTURE = re.compile(f"[{''.join(_PICTURES)}][\U0001f3fb-\U0001f3ff]?")

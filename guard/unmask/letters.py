@@ -231,69 +231,16 @@ def _piece(piece: list[tuple[int, str]]) -> Iterator[Edit]:
 
 
 # The commonest words backwards; those that are words then, too (saw, on, no), are left out.
-_BACKWARDS = frozenset(
-    [
-        "eht",
-        "dna",
-        "taht",
-        "siht",
-        "uoy",
-        "ruoy",
-        "htiw",
-        "woh",
-        "tahw",
-        "yeht",
-        "evah",
-        "ton",
-        "lla",
-        "rof",
-        "morf",
-        "era",
-        "erew",
-        "yhw",
-        "ohw",
-        "nac",
-        "lliw",
-        "dluohs",
-        "meht",
-        "rieht",
-        "ehs",
-        "tub",
-        "fo",
-        "ot",
-        "ni",
-        "ym",
-        "em",
-        "ew",
-    ]
-)
+_BACKWARDS = frozenset({
+    "eht", "dna", "taht", "siht", "uoy", "ruoy", "htiw", "woh", "tahw", "yeht", "evah", "ton", "lla", "rof", "morf",
+    "era", "erew", "yhw", "ohw", "nac", "lliw", "dluohs", "meht", "rieht", "ehs", "tub", "fo", "ot", "ni", "ym", "em",
+    "ew",
+})  # fmt: skip
 _WORD = re.compile("[A-Za-z']+")
-_OPENING = frozenset(
-    [
-        "how",
-        "what",
-        "why",
-        "who",
-        "when",
-        "where",
-        "i",
-        "the",
-        "you",
-        "we",
-        "they",
-        "it",
-        "this",
-        "that",
-        "these",
-        "those",
-        "my",
-        "your",
-        "can",
-        "all",
-        "a",
-        "an",
-    ]
-)
+_OPENING = frozenset({
+    "how", "what", "why", "who", "when", "where", "i", "the", "you", "we", "they", "it", "this", "that", "these",
+    "those", "my", "your", "can", "all", "a", "an",
+})  # fmt: skip
 
 
 def may_be_backwards(looks: Looks) -> bool:
