@@ -8,8 +8,8 @@ Usage:
   confusables.txt (UTS #39, https://www.unicode.org/Public/security/), from character names (small capitals, negative
   circled and squared letters, regional indicators) and from a short list of letters that are used although they only
   resemble (``к`` for k).
-- ``english.txt``: the lower-case words of a word list (SCOWL's, Debian package ``wamerican``), in the order of the
-  vocabulary, which is that of their frequency; words that it does not know follow.
+- ``english.txt``: the lower-case words of a word list (SCOWL's, Debian package ``wamerican``) and the
+  longer ones of the vocabulary, in the order of the vocabulary, which is that of their frequency.
 - ``chinese.txt``: the frequent words of two and three characters of jieba's dictionary, two characters first.
 
 The tables are data: any edition of the sources will do, and a newer one changes what is found, never a model.
@@ -83,7 +83,11 @@ def _is_wide(char: str) -> bool:
 
 
 def english(words: Sequence[str], vocabulary: Mapping[str, int]) -> list[str]:
-    """Lower-case words of three to sixteen letters and a few shorter ones, the most frequent first."""
+    """Lower-case words of three to sixteen letters and a few shorter ones, the most frequent first.
+
+    Of the vocabulary those of five letters and more count as well: names, and what is spelled otherwise in Britain.
+    """
+    words = [*words, *(word for word in vocabulary if len(word) >= 5)]
     kept = {word for word in words if word.isascii() and word.isalpha() and word.islower()}
     kept = {word for word in kept if 3 <= len(word) <= _LONGEST} | set(_SHORT_WORDS)
     return sorted(kept, key=lambda word: (vocabulary.get(word, len(vocabulary)), word))

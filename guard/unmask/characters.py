@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from guard.unmask.edits import Edit
 from guard.unmask.looks import Looks
-from guard.unmask.words import HAN, chinese, joints
+from guard.unmask.words import HAN, chinese
 
 # Between two Chinese characters these stand for nothing; the signs of formulas, tables and names may.
-_NOTHING = "*_^#@$%★☆❤♥●○◆◇■□▲△▼▽♠♣♦✿❀✦✧\u2600-\u27bf\U0001f300-\U0001faff"
+_NOTHING = "*_^#@$%★☆❤♥●○◆◇■□▲△▼▽♠♣♦✿❀✦✧\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff"
 _ENUMERATION = "、"
 _PUNCTUATION = "，。；：！？,.;:!?()[]{}<>（）【】《》“”‘’\"'"
 _RUN = re.compile(f"[{HAN}](?:[^{HAN}\\n]{{1,2}}[{HAN}])+")
-_TRACE = re.compile(f"[{HAN}](?=[{_NOTHING}]{{1,2}}[{HAN}]|[^{HAN}\\n]{{1,2}}[{HAN}][^{HAN}\\n]{{1,2}}[{HAN}])")
+_TRACE = re.compile(f"[{HAN}](?=[{_NOTHING}]{{1,2}}[{HAN}]|([^{HAN}\\n{_ENUMERATION}]{{1,2}})[{HAN}]\\1[{HAN}])")
+# Of ordinary punctuation it takes two.
+_MORE = re.compile(f".[{_NOTHING}]|.[^{HAN}]{{1,2}}.[^{HAN}]", re.DOTALL)
 _SIGN = re.compile(f"[{_NOTHING}]+")
 _GAP = re.compile(f"[^{HAN}]+")
+# Of emoji any may follow another one.
+_EMOJI = "\0"
 
 
 def may_be_symbols(looks: Looks) -> bool:
@@ -27,29 +33,64 @@ def may_be_symbols(looks: Looks) -> bool:
 def symbols(text: str) -> list[Edit]:
     """Signs between the characters of words, ``敏*感*词``.
 
-    Signs that mean nothing there, or any between characters that belong together.
+    Signs that mean nothing there, or any between characters that belong together. Of a run one kind of sign is taken,
+    as the others are its punctuation; a sign that splits a run may split a single word, too.
     """
-    edits: list[Edit] = []
-    for match in _RUN.finditer(text):
-        gaps = list(_GAP.finditer(match[0]))
-        before, behind = text[: match.start()][-1:], text[match.end() :][:1]
-        if _is_split(match[0], gaps, before, behind):
-            edits += [Edit(match.start() + gap.start(), match.start() + gap.end(), "") for gap in gaps]
-    return edits
+    found = list(_RUN.finditer(text))
+    sure = [run for match in found if _MORE.match(match[0]) and (run := _run(text, match)).is_split]
+    if not sure:
+        return []
+    signs = {run.sign for run in sure}
+    runs = [_run(text, match) for match in found]
+    chosen = [run for run in runs if run.is_split or (run.sign in signs and run.together)]
+    return [Edit(at, at + len(gap), "") for run in chosen for at, gap in run.gaps]
 
 
-def _is_split(run: str, gaps: list[re.Match[str]], before: str, behind: str) -> bool:
-    joined = before + _GAP.sub("", run) + behind
-    places = tuple(range(1 + len(before), 1 + len(before) + len(gaps)))
-    together = joints(joined, places)
-    signs = {gap[0] for gap in gaps}
-    if all(map(_SIGN.fullmatch, signs)):
-        return together > 0 or len(gaps) > 1
-    if len(gaps) < 2 or _ENUMERATION in signs:
-        return False
-    if any(char in _PUNCTUATION or char.isalnum() for sign in signs for char in sign):
-        return len(signs) == 1 and len(gaps) > 2 and 2 * together >= len(gaps)
-    return together > 0
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Chinese characters with something between every two of them.
+
+    Attributes:
+        sign: The most frequent kind of gap.
+        gaps: Those of this kind, with their places.
+        together: How many of them stand within a word.
+    """
+
+    sign: str
+    gaps: list[tuple[int, str]]
+    together: int
+
+    @property
+    def is_split(self) -> bool:
+        count = len(self.gaps)
+        if self.sign == _EMOJI:
+            return self.together > 0 or count > 2
+        if _SIGN.fullmatch(self.sign):
+            return self.together > 0 or count > 1
+        if count < 2 or _ENUMERATION in self.sign:
+            return False
+        if any(char in _PUNCTUATION or char.isalnum() for char in self.sign):
+            return count > 2 and 6 * self.together >= count
+        return self.together > 0
+
+
+def _run(text: str, match: re.Match[str]) -> _Run:
+    gaps = [(match.start() + gap.start(), gap[0]) for gap in _GAP.finditer(match[0])]
+    usual = Counter(_kind(gap) for _, gap in gaps).most_common(1)[0][0]
+    chosen = [(at, gap) for at, gap in gaps if _kind(gap) == usual]
+    return _Run(usual, chosen, sum(_is_joint(text, at, at + len(gap)) for at, gap in chosen))
+
+
+def _kind(gap: str) -> str:
+    return _EMOJI if not gap.isascii() and _SIGN.fullmatch(gap) else gap
+
+
+def _is_joint(text: str, start: int, end: int) -> bool:
+    """True if the characters around a gap are a word, or in one; further gaps between them do not count."""
+    before = _GAP.sub("", text[max(0, start - _REACH) : start])[-2:]
+    behind = _GAP.sub("", text[end : end + _REACH])[:2]
+    words = chinese()
+    return before[-1:] + behind[:1] in words or before + behind[:1] in words or before[-1:] + behind in words
 
 
 #: Pictures -> characters and English words that they are put for.
@@ -66,7 +107,8 @@ _PICTURES: Mapping[str, tuple[str, str]] = {
     "💧": ("水", "water"), "☀": ("日", "sun"), "🌙": ("月", "moon"), "👻": ("鬼", "ghost"), "🐟": ("鱼", "fish"),
     "🐢": ("龟", "turtle"), "🐯": ("虎", "tiger"), "🩸": ("血", "blood"), "🚬": ("烟", "cigarette"),
     "🧪": ("毒", "poison"), "☠": ("毒", "poison"), "🏥": ("医", "hospital"), "✈": ("机", "plane"),
-    "🐸": ("蛙", "frog"), "👊": ("拳", "fist"), "🍑": ("桃", "ass"), "🍆": ("茄", "dick"), "🤮": ("吐", "vomit"), "⚡": ("电", "electricity"),
+    "🐸": ("蛙", "frog"), "👊": ("拳", "fist"), "🍑": ("桃", "ass"), "🍆": ("茄", "dick"), "🤮": ("吐", "vomit"),
+    "⚡": ("电", "electricity"),
     "💔": ("心", "heart"),
     "❤": ("心", "heart"),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from guard.unmask.words import is_natural
 MOST_DECODED = 16_384
 
 _DEPTH = 3
-_FEWEST_UNITS = 2
+_FEWEST_UNITS, _FEWEST_IN_LINK = 2, 5
 # Longer than what may come out of it, whatever the encoding.
 _LONGEST_BLOB = 6 * MOST_DECODED
 _CHUNK = re.compile(r"\S+")
@@ -128,7 +128,8 @@ def _in_chunks(text: str, units: Callable[[str], Iterator[Edit]]) -> list[Edit]:
     chunks = [(0, text)] if "U+" in text.upper() else [(m.start(), m[0]) for m in _CHUNK.finditer(text)]
     for offset, chunk in chunks:
         found = list(units(chunk))
-        if not _FEWEST_UNITS <= len(found) <= room:
+        # A link may hold a name that is not ASCII.
+        if not (_FEWEST_IN_LINK if "://" in chunk else _FEWEST_UNITS) <= len(found) <= room:
             continue
         if _innermost(_replaced(chunk, found), _DEPTH - 1) is not None:
             room -= len(found)

@@ -7,10 +7,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 from guard.unmask.edits import Edit
 from guard.unmask.looks import Looks
-from guard.unmask.words import from_leet, is_word, lookalikes, split_words
+from guard.unmask.words import english, from_leet, is_backwards, is_word, lookalikes, split_words
 
 # Marks of the general blocks: those of Arabic, Hebrew, Thai or Devanagari belong to their letters. No keycaps.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20f0\ufe20-\ufe2f"
@@ -117,9 +118,11 @@ def _is_han(token: str) -> bool:
 
 
 # A whole stretch between white space or Chinese characters: pieces of paths, keys and encodings are none.
-_STRETCH = re.compile(r"(?<![!-~])[\"'(\[{<]*([A-Za-z0-9@$!|]{3,16})[\"')\]}>.,;:?!]*(?![!-~])")
-
-
+_STRETCH = re.compile(
+    r"(?<![!-~])[\"'(\[{<]*([A-Za-z0-9@$!|]{1,16})(?:['-][A-Za-z0-9]{1,16})?[\"')\]}>.,;:?!]*(?![!-~])"
+)
+# So many words in leet make a text one in leet.
+_SURE = 2
 _FIGURES = frozenset("0123456789@$!|")
 _BESIDE_LETTERS = re.compile(r"[0-9@$!|](?:(?<=[A-Za-z].)[A-Za-z0-9@$!|]|(?<![A-Za-z0-9].)[0-9@$!|]?[A-Za-z]{2})")
 
@@ -130,14 +133,21 @@ def may_be_leet(looks: Looks) -> bool:
 
 
 def leet(text: str) -> list[Edit]:
-    """Digits and signs in the place of letters: ``v3rm1n``. Of ``item5`` and ``5mins`` the letters alone are a word."""
-    edits: list[Edit] = []
-    for match in _STRETCH.finditer(text):
-        token = match[1].rstrip("!")
-        word = None if is_word(token.strip("0123456789@$!|")) else from_leet(token)
-        if word:
-            edits += _changed(match.start(1), token, word)
-    return edits
+    """Digits and signs in the place of letters: ``v3rm1n``. Of ``item5`` and ``5mins`` the letters alone are a word.
+
+    Where two words are read so, shorter ones are, too: ``70`` is ``to``.
+    """
+    tokens = [(match.start(1), match[1].rstrip("!")) for match in _STRETCH.finditer(text)]
+    tokens = [(at, token) for at, token in tokens if not token.isalpha() and not _is_labelled(token)]
+    sure = {at: word for at, token in tokens if (word := from_leet(token))}
+    if len(sure) >= _SURE:
+        sure = {at: word for at, token in tokens if (word := from_leet(token, trust=True))}
+    return [edit for at, token in tokens if at in sure for edit in _changed(at, token, sure[at])]
+
+
+def _is_labelled(token: str) -> bool:
+    letters = token.strip("0123456789@$!|")
+    return len(letters) > 1 and is_word(letters)
 
 
 def _changed(start: int, old: str, new: str) -> Iterator[Edit]:
@@ -149,7 +159,7 @@ def _changed(start: int, old: str, new: str) -> Iterator[Edit]:
 # What breaks a word and is part of none.
 _BREAK = "[*|~^·•★☆●\u2600-\u27bf\U0001f300-\U0001f5ff\U0001f600-\U0001f64f\U0001f680-\U0001faff]"
 _GAP = "[^A-Za-z0-9\u3040-\u9fff]"
-_SINGLES = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z@$](?:{_GAP}{{1,3}}[A-Za-z0-9@$!|](?![A-Za-z0-9])){{2,}}")
+_SINGLES = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z@$](?:{_GAP}{{1,3}}[A-Za-z0-9@$!|](?![A-Za-z0-9]))+")
 # The second and the third of single letters.
 _TWO_SINGLES = re.compile("[^A-Za-z0-9][A-Za-z0-9@$!|][^A-Za-z0-9]{1,3}[A-Za-z0-9@$!|](?![A-Za-z0-9])")
 _BREAKING = re.compile(f"{_BREAK}(?<=[A-Za-z].){_BREAK}?[A-Za-z]")
@@ -168,21 +178,36 @@ def may_be_split(looks: Looks) -> bool:
 
 
 def split_letters(text: str) -> list[Edit]:
-    """Words letter by letter, ``h o w``, ``k.i.l.l``, and words broken by signs and emoji, ``ki*ll``."""
-    edits = [edit for match in _SINGLES.finditer(text) for edit in _joined(match)]
-    taken = {edit.start for edit in edits}
-    for match in _BROKEN.finditer(text):
-        parts = list(_LETTERS.finditer(match[0]))
-        word = "".join(part[0] for part in parts)
-        if len(word) >= 4 and is_word(word) and not all(len(p[0]) > 1 and is_word(p[0]) for p in parts):
-            ends = [match.start() + part.end() for part in parts[:-1]]
-            begins = [match.start() + part.start() for part in parts[1:]]
-            edits += [Edit(a, b, "") for a, b in zip(ends, begins, strict=True) if a not in taken]
-    return sorted(edits, key=lambda edit: edit.start)
+    """Words letter by letter, ``h o w``, ``k.i.l.l``, and words broken by signs and emoji, ``ki*ll``.
+
+    Where one was certainly split, those between the same signs are joined that are too short to tell, or no word.
+    """
+    edits = {edit.start: edit for edit in (*_singles(text), *_broken(text))}
+    return sorted(edits.values(), key=lambda edit: edit.start)
 
 
-def _joined(match: re.Match[str]) -> Iterator[Edit]:
-    """Edits that join a run of single letters to words.
+def _singles(text: str) -> Iterator[Edit]:
+    pieces = [piece for match in _SINGLES.finditer(text) for piece in _pieces(match)]
+    signs = {_kind(piece[1][1]) for piece in pieces if list(_joined(piece))}
+    for piece in pieces:
+        yield from _joined(piece, trust=len(piece) > 1 and _kind(piece[1][1]) in signs)
+
+
+def _broken(text: str) -> Iterator[Edit]:
+    words = [list(_LETTERS.finditer(text, match.start(), match.end())) for match in _BROKEN.finditer(text)]
+    words = [parts for parts in words if is_word("".join(part[0] for part in parts))]
+    sure = [p for p in words if not all(len(part[0]) > 1 and is_word(part[0]) for part in p) and _length(p) >= 4]
+    for parts in words if len(sure) >= _SURE else sure:
+        for left, right in pairwise(parts):
+            yield Edit(left.end(), right.start(), "")
+
+
+def _length(parts: list[re.Match[str]]) -> int:
+    return sum(len(part[0]) for part in parts)
+
+
+def _pieces(match: re.Match[str]) -> Iterator[list[tuple[int, str]]]:
+    """Letters and gaps by turns, from letter to letter, with their places.
 
     The gap between letters is the most frequent one; another one ends a word. Emoji may differ from each other.
     """
@@ -191,11 +216,11 @@ def _joined(match: re.Match[str]) -> Iterator[Edit]:
     piece: list[tuple[int, str]] = []
     for number, (at, text) in enumerate(items):
         if number % 2 and _kind(text) != usual:
-            yield from _piece(piece)
+            yield piece
             piece = []
         else:
             piece.append((at, text))
-    yield from _piece(piece)
+    yield piece
 
 
 def _kind(gap: str) -> str:
@@ -208,18 +233,19 @@ def _items(match: re.Match[str]) -> list[tuple[int, str]]:
     return [(match.start() + item.start(), item[0]) for item in _SINGLE.finditer(match[0])]
 
 
-def _piece(piece: list[tuple[int, str]]) -> Iterator[Edit]:
-    """Edits of letters and gaps by turns, a letter first and last."""
+def _joined(piece: list[tuple[int, str]], *, trust: bool = False) -> Iterator[Edit]:
+    """Edits that make words of a piece; in a text that is known to be split, a word of what is none."""
     letters = piece[::2]
     spelled = "".join(text for _, text in letters)
     gap = piece[1][1] if len(piece) > 1 else ""
     # Short words come by chance: in lists (a, b, s) and in formulas (c = a + b).
-    if len(spelled) < 3 or (len(spelled) < 5 and (_ENUMERATION & set(gap) or len(gap) > 1)):
+    if not trust and (len(spelled) < 3 or (len(spelled) < 5 and (_ENUMERATION & set(gap) or len(gap) > 1))):
         return
-    plain = from_leet(spelled) or spelled
+    plain = from_leet(spelled, trust=trust) or spelled
     words = split_words(plain) if plain.isalpha() else None
-    if not words:
+    if not words and not (trust and plain.isalpha()):
         return
+    words = words or [plain]
     begins = {sum(map(len, words[:number])) for number in range(1, len(words))}
     for number, ((at, old), new) in enumerate(zip(letters, plain, strict=True)):
         kept = " " if number in begins else ""
@@ -230,12 +256,6 @@ def _piece(piece: list[tuple[int, str]]) -> Iterator[Edit]:
             yield Edit(at, at + 1, new)
 
 
-# The commonest words backwards; those that are words then, too (saw, on, no), are left out.
-_BACKWARDS = frozenset({
-    "eht", "dna", "taht", "siht", "uoy", "ruoy", "htiw", "woh", "tahw", "yeht", "evah", "ton", "lla", "rof", "morf",
-    "era", "erew", "yhw", "ohw", "nac", "lliw", "dluohs", "meht", "rieht", "ehs", "tub", "fo", "ot", "ni", "ym", "em",
-    "ew",
-})  # fmt: skip
 _WORD = re.compile("[A-Za-z']+")
 _OPENING = frozenset({
     "how", "what", "why", "who", "when", "where", "i", "the", "you", "we", "they", "it", "this", "that", "these",
@@ -243,13 +263,20 @@ _OPENING = frozenset({
 })  # fmt: skip
 
 
+# Characters that tell which way a text runs.
+_GLANCE = 80
+
+
 def may_be_backwards(looks: Looks) -> bool:
-    """A trace of :func:`backwards`."""
-    return len(looks.words & _BACKWARDS) >= 2
+    """A trace of :func:`backwards`: few of the words are English, or the Chinese runs the other way."""
+    words = [word for word in looks.text[:_GLANCE].lower().split() if len(word) > 2 and word.isalpha()]
+    if len(words) >= 2 and 2 * sum(word in english() for word in words) < len(words):
+        return True
+    return not looks.ascii and is_backwards(looks.text)
 
 
 def backwards(text: str) -> list[Edit]:
-    """English from right to left, whole or word by word.
+    """English from right to left, whole or word by word, and Chinese.
 
     The whole is one edit a line: its end is read first, so no smaller place in it is one in the original.
     """
@@ -257,13 +284,15 @@ def backwards(text: str) -> list[Edit]:
     at = 0
     for line in text.splitlines(keepends=True):
         words = list(_WORD.finditer(line))
-        turned = sum(is_word(word[0][::-1]) for word in words)
-        forward = sum(is_word(word[0]) for word in words)
-        if len(words) >= 3 and turned >= 0.7 * len(words) and turned > forward:
-            if words[0][0][::-1].lower() in _OPENING:
-                edits += [Edit(at + w.start(), at + w.end(), w[0][::-1]) for w in words]
-            else:
-                body = line.rstrip()
-                edits.append(Edit(at, at + len(body), body[::-1]))
+        if _is_turned([word[0] for word in words]) and words[0][0][::-1].lower() in _OPENING:
+            edits += [Edit(at + w.start(), at + w.end(), w[0][::-1]) for w in words if len(w[0]) > 1]
+        elif _is_turned([word[0] for word in words]) or is_backwards(line):
+            body = line.rstrip()
+            edits.append(Edit(at, at + len(body), body[::-1]))
         at += len(line)
     return edits
+
+
+def _is_turned(words: list[str]) -> bool:
+    turned = sum(is_word(word[::-1]) for word in words)
+    return len(words) >= 3 and turned >= 0.7 * len(words) and turned > 2 * sum(map(is_word, words))

@@ -12,22 +12,20 @@ class Looks:
     Attributes:
         text: The text.
         characters: Those that occur.
-        words: What stands between white space, in lower case.
-        longest: Length of the longest of them.
+        longest: Length of the longest stretch without white space.
         ascii: True if there are no others than ASCII characters.
     """
 
     text: str
     characters: frozenset[str]
-    words: frozenset[str]
     longest: int
     ascii: bool
 
     @classmethod
     def of(cls, text: str) -> Looks:
         """Look at a text; linear, some microseconds for a short one."""
-        words = frozenset(text.lower().split())
-        return cls(text, frozenset(text), words, max(map(len, words), default=0), text.isascii())
+        longest = max(map(len, text.split()), default=0)
+        return cls(text, frozenset(text), longest, text.isascii())
 
     def has(self, characters: frozenset[str]) -> bool:
         """True if one of the characters occurs."""

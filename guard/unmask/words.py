@@ -23,9 +23,13 @@ _LEET: Mapping[str, str] = {
     "!": "il", "|": "li",
 }  # fmt: skip
 _MOST_READINGS = 64
+# Characters that tell which way a text runs.
+_GLANCE = 32
 _LONGEST_WORD = 16
 _ENDINGS = ("'s", "s", "es", "ed", "d", "ing", "er", "ers", "ly")
 _STEM = 4
+# Prices of letters that are in no word, beside the log ranks of words (up to 12).
+_STRANGE, _STRANGE_LETTER = 14.0, 3.0
 _LATIN_WORD = re.compile("[A-Za-z]+")
 _HAN_CHARACTER = re.compile(f"[{HAN}]")
 _NATURAL = re.compile(f"[A-Za-z{HAN} \\n\\t.,;:!?'\"()，。！？、；：“”（）-]")
@@ -59,40 +63,48 @@ def is_word(word: str) -> bool:
     return any(len(word) >= _STEM + len(e) and word.endswith(e) and word[: -len(e)] in english() for e in _ENDINGS)
 
 
-def from_leet(token: str) -> str | None:
-    """The word of four or more letters (or three with two of them plain) that a token in leet stands for.
+def from_leet(token: str, *, trust: bool = False) -> str | None:
+    """The word that a token in leet stands for.
+
+    Args:
+        token: Letters, digits and the signs ``@$!|``.
+        trust: True in a text that is known to be in leet: ``70`` then is ``to``. Otherwise a word has three letters or
+            more, not all of the token are digits, and counts (``14th``, ``50s``) are none.
 
     Returns:
         The word in the token's case; None if there is none, or the token is all letters.
     """
-    if not 3 <= len(token) <= _LONGEST_WORD or token.isalpha():
+    if token.isalpha() or len(token) > _LONGEST_WORD or not (trust or _may_be_word(token)):
         return None
     options = [_LEET.get(char, char) for char in token]
-    plain = sum(map(str.isalpha, token))
-    # Ordinals and units: 14th, 50s.
-    counts = len(token) - len(token.lstrip("0123456789")) > 1 and token.lstrip("0123456789").isalpha()
-    if counts or plain < 1 or (plain < 2 and len(token) < 5) or math.prod(map(len, options)) > _MOST_READINGS:
+    if math.prod(map(len, options)) > _MOST_READINGS:
         return None
     found = [word for letters in product(*options) if (word := "".join(letters)).isalpha() and is_word(word)]
     return min(found, key=lambda word: english().get(word.lower(), len(english())), default=None)
 
 
+def _may_be_word(token: str) -> bool:
+    plain = sum(map(str.isalpha, token))
+    rest = token.lstrip("0123456789")
+    counts = len(token) - len(rest) > 1 and rest.isalpha()
+    return len(token) >= 3 and not counts and (plain > 1 or (plain == 1 and len(token) >= 5))
+
+
 def split_words(letters: str) -> list[str] | None:
     """Letters without their spaces as the likeliest row of words; None if they are no words.
 
-    The likeliest row has the least sum of log ranks (Zipf's law; the usual dynamic programme).
+    The likeliest row has the least sum of log ranks (Zipf's law; the usual dynamic programme). Up to a fifth of the
+    letters may be in no word: names.
     """
     lower, ranks = letters.lower(), english()
     best: list[tuple[float, int]] = [(0.0, 0)]
     for end in range(1, len(lower) + 1):
-        options = [
-            (best[start][0] + math.log(ranks[lower[start:end]] + 10) + 1, start)
-            for start in range(max(0, end - _LONGEST_WORD), end)
-            if best[start][0] < math.inf and lower[start:end] in ranks
-        ]
-        best.append(min(options, default=(math.inf, end)))
-    if best[-1][0] == math.inf:
-        return [letters] if is_word(letters) else None
+        options: list[tuple[float, int]] = []
+        for start in range(max(0, end - _LONGEST_WORD), end):
+            rank = ranks.get(lower[start:end])
+            price = _STRANGE + _STRANGE_LETTER * (end - start) if rank is None else math.log(rank + 10) + 1
+            options.append((best[start][0] + price, start))
+        best.append(min(options))
     words: list[str] = []
     end = len(lower)
     while end:
@@ -100,21 +112,10 @@ def split_words(letters: str) -> list[str] | None:
         words.append(letters[start:end])
         end = start
     words.reverse()
-    return words if max(map(len, words)) >= 3 and len(letters) >= 2.5 * len(words) else None
-
-
-def joints(text: str, places: tuple[int, ...]) -> int:
-    """How many borders inside a Chinese text lie within a word.
-
-    Args:
-        text: Chinese characters.
-        places: Borders: index of the character behind each.
-    """
-    words = chinese()
-    return sum(
-        text[at - 1 : at + 1] in words or text[at - 1 : at + 2] in words or text[max(0, at - 2) : at + 1] in words
-        for at in places
-    )
+    known = [word for word in words if is_word(word)]
+    if not known or max(map(len, known)) < 3 or len(letters) < 2.5 * len(words):
+        return None
+    return words if sum(map(len, known)) >= 0.8 * len(letters) else None
 
 
 def is_natural(text: str) -> bool:
@@ -132,3 +133,10 @@ def is_natural(text: str) -> bool:
         together = sum(a + b in chinese() for a, b in pairwise("".join(han)))
         return 6 * together >= len(han)
     return letters >= 4 and sum(len(word) for word in tokens if is_word(word)) >= 0.6 * letters
+
+
+def is_backwards(text: str) -> bool:
+    """True for Chinese text whose neighbours are words from right to left, and hardly ever from left to right."""
+    glance, words = text[:_GLANCE], chinese()
+    turned = sum(right + left in words for left, right in pairwise(glance))
+    return turned >= 3 and turned > 2 * sum(left + right in words for left, right in pairwise(glance))
