@@ -14,7 +14,7 @@ from guard.unmask.words import HAN, chinese
 # Between two Chinese characters these stand for nothing; the signs of formulas, tables and names may.
 _NOTHING = "*_^#@$%★☆❤♥●○◆◇■□▲△▼▽♠♣♦✿❀✦✧\u2600-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff"
 _ENUMERATION = "、"
-_PUNCTUATION = "，。；：！？,.;:!?()[]{}<>（）【】《》“”‘’\"'"
+_PUNCTUATION = "，。；：！？,;:!?()[]{}<>（）【】《》“”‘’\"'"
 _RUN = re.compile(f"[{HAN}](?:[^{HAN}\\n]{{1,2}}[{HAN}])+")
 _TRACE = re.compile(f"[{HAN}](?=[{_NOTHING}]{{1,2}}[{HAN}]|([^{HAN}\\n{_ENUMERATION}]{{1,2}})[{HAN}]\\1[{HAN}])")
 # Of ordinary punctuation it takes two.
@@ -70,7 +70,7 @@ class _Run:
         if count < 2 or _ENUMERATION in self.sign:
             return False
         if any(char in _PUNCTUATION or char.isalnum() for char in self.sign):
-            return count > 2 and 6 * self.together >= count
+            return self.together >= max(2, count / 6)
         return self.together > 0
 
 

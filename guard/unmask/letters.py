@@ -13,6 +13,9 @@ from guard.unmask.edits import Edit
 from guard.unmask.looks import Looks
 from guard.unmask.words import english, from_leet, is_backwards, is_word, lookalikes, split_words
 
+# So many disguised words make a text a disguised one: then less is asked of the others.
+_SURE = 2
+
 # Marks of the general blocks: those of Arabic, Hebrew, Thai or Devanagari belong to their letters. No keycaps.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20f0\ufe20-\ufe2f"
 _MARKED = re.compile(f"(?:[^\\W_][{_MARKS}]*)*[^\\W_][{_MARKS}](?:[^\\W_]|[{_MARKS}])*")
@@ -33,14 +36,16 @@ def may_be_marks(looks: Looks) -> bool:
 
 def marks(text: str) -> list[Edit]:
     """Letters under floods of combining marks, or struck through one by one."""
-    edits: list[Edit] = []
-    for match in _MARKED.finditer(text):
-        if _is_flood(match[0]):
-            for at, char in enumerate(match[0], start=match.start()):
-                plain = "" if _MARK.match(char) else _base(char)
-                if plain != char:
-                    edits.append(Edit(at, at + 1, plain))
-    return edits
+    marked = list(_MARKED.finditer(text))
+    flooded = [match for match in marked if _is_flood(match[0])]
+    # What is flooded here and there is flooded everywhere; the short words do not show it.
+    chosen = marked if len(flooded) >= _SURE else flooded
+    return [
+        Edit(at, at + 1, plain)
+        for match in chosen
+        for at, char in enumerate(match[0], start=match.start())
+        if (plain := "" if _MARK.match(char) else _base(char)) != char
+    ]
 
 
 def _is_flood(word: str) -> bool:
@@ -74,18 +79,21 @@ def homoglyphs(text: str) -> list[Edit]:
     """
     mixed: list[re.Match[str]] = []
     whole: list[re.Match[str]] = []
+    short: list[re.Match[str]] = []
     others = 0
     for match in _tokens().finditer(text):
         token = match[0]
         if token.isascii() or lookalikes().keys().isdisjoint(token):
             others += not token.isascii() and not _is_han(token)
+        elif len(token) == 1:
+            short.append(match)
         elif not _reads(token):
             others += 1
         else:
             (mixed if _is_mixed(token) else whole).append(match)
-    if not mixed and not any(len(match[0]) >= 3 for match in whole):
+    if not mixed and (len(whole) <= others or not any(len(match[0]) >= 3 for match in whole)):
         return []
-    chosen = sorted([*mixed, *(whole if mixed or len(whole) > others else ())], key=lambda match: match.start())
+    chosen = sorted([*mixed, *whole, *short], key=lambda match: match.start())
     return [
         Edit(at, at + 1, lookalikes()[char])
         for match in chosen
@@ -121,8 +129,6 @@ def _is_han(token: str) -> bool:
 _STRETCH = re.compile(
     r"(?<![!-~])[\"'(\[{<]*([A-Za-z0-9@$!|]{1,16})(?:['-][A-Za-z0-9]{1,16})?[\"')\]}>.,;:?!]*(?![!-~])"
 )
-# So many words in leet make a text one in leet.
-_SURE = 2
 _FIGURES = frozenset("0123456789@$!|")
 _BESIDE_LETTERS = re.compile(r"[0-9@$!|](?:(?<=[A-Za-z].)[A-Za-z0-9@$!|]|(?<![A-Za-z0-9].)[0-9@$!|]?[A-Za-z]{2})")
 
@@ -138,8 +144,7 @@ def leet(text: str) -> list[Edit]:
     Where two words are read so, shorter ones are, too: ``70`` is ``to``.
     """
     tokens = [(match.start(1), match[1].rstrip("!")) for match in _STRETCH.finditer(text)]
-    tokens = [(at, token) for at, token in tokens if not token.isalpha() and not _is_labelled(token)]
-    sure = {at: word for at, token in tokens if (word := from_leet(token))}
+    sure = {at: word for at, token in tokens if not _is_labelled(token) and (word := from_leet(token))}
     if len(sure) >= _SURE:
         sure = {at: word for at, token in tokens if (word := from_leet(token, trust=True))}
     return [edit for at, token in tokens if at in sure for edit in _changed(at, token, sure[at])]
@@ -182,8 +187,11 @@ def split_letters(text: str) -> list[Edit]:
 
     Where one was certainly split, those between the same signs are joined that are too short to tell, or no word.
     """
-    edits = {edit.start: edit for edit in (*_singles(text), *_broken(text))}
-    return sorted(edits.values(), key=lambda edit: edit.start)
+    edits: list[Edit] = []
+    for edit in sorted((*_singles(text), *_broken(text)), key=lambda edit: edit.start):
+        if not edits or edits[-1].end <= edit.start:
+            edits.append(edit)
+    return edits
 
 
 def _singles(text: str) -> Iterator[Edit]:
@@ -257,6 +265,7 @@ def _joined(piece: list[tuple[int, str]], *, trust: bool = False) -> Iterator[Ed
 
 
 _WORD = re.compile("[A-Za-z']+")
+_ENDINGS = frozenset(".?!。？！")
 _OPENING = frozenset({
     "how", "what", "why", "who", "when", "where", "i", "the", "you", "we", "they", "it", "this", "that", "these",
     "those", "my", "your", "can", "all", "a", "an",
@@ -284,9 +293,11 @@ def backwards(text: str) -> list[Edit]:
     at = 0
     for line in text.splitlines(keepends=True):
         words = list(_WORD.finditer(line))
-        if _is_turned([word[0] for word in words]) and words[0][0][::-1].lower() in _OPENING:
+        turned = _is_turned([word[0] for word in words])
+        # A line that begins with the end of a sentence was turned as a whole.
+        if turned and words[0][0][::-1].lower() in _OPENING and line[0] not in _ENDINGS:
             edits += [Edit(at + w.start(), at + w.end(), w[0][::-1]) for w in words if len(w[0]) > 1]
-        elif _is_turned([word[0] for word in words]) or is_backwards(line):
+        elif turned or is_backwards(line):
             body = line.rstrip()
             edits.append(Edit(at, at + len(body), body[::-1]))
         at += len(line)

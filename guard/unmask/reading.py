@@ -50,8 +50,8 @@ _DISGUISES: Mapping[str, _Transform] = {
     "marks": _Transform(letters.may_be_marks, letters.marks),
     "homoglyphs": _Transform(letters.may_be_homoglyphs, letters.homoglyphs),
     "inserted_symbols": _Transform(characters.may_be_symbols, characters.symbols),
-    "emoji": _Transform(characters.may_be_pictures, characters.pictures),
     "split_letters": _Transform(letters.may_be_split, letters.split_letters),
+    "emoji": _Transform(characters.may_be_pictures, characters.pictures),
     "leet": _Transform(letters.may_be_leet, letters.leet),
     "reversed": _Transform(letters.may_be_backwards, letters.backwards),
 }

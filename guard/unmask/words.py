@@ -137,6 +137,7 @@ def is_natural(text: str) -> bool:
 
 def is_backwards(text: str) -> bool:
     """True for Chinese text whose neighbours are words from right to left, and hardly ever from left to right."""
-    glance, words = text[:_GLANCE], chinese()
-    turned = sum(right + left in words for left, right in pairwise(glance))
-    return turned >= 3 and turned > 2 * sum(left + right in words for left, right in pairwise(glance))
+    words = chinese()
+    pairs = [(left, right) for left, right in pairwise(text[:_GLANCE]) if left != right]
+    turned = sum(right + left in words for left, right in pairs)
+    return turned >= 3 and turned > 1.5 * sum(left + right in words for left, right in pairs)
