@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from guard.normalize import Normalized
-from guard.unmask import characters, decode, letters
+from guard.unmask import characters, decode, letters, spelled
 from guard.unmask.edits import Edit, apply
 from guard.unmask.looks import Looks
 
@@ -50,7 +50,7 @@ _DISGUISES: Mapping[str, _Transform] = {
     "marks": _Transform(letters.may_be_marks, letters.marks),
     "homoglyphs": _Transform(letters.may_be_homoglyphs, letters.homoglyphs),
     "inserted_symbols": _Transform(characters.may_be_symbols, characters.symbols),
-    "split_letters": _Transform(letters.may_be_split, letters.split_letters),
+    "split_letters": _Transform(spelled.may_be_split, spelled.split_letters),
     "emoji": _Transform(characters.may_be_pictures, characters.pictures),
     "leet": _Transform(letters.may_be_leet, letters.leet),
     "reversed": _Transform(letters.may_be_backwards, letters.backwards),

@@ -17,6 +17,9 @@ _TABLES = Path(__file__).with_name("tables")
 #: Chinese characters, as the inside of a class of a pattern.
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 
+#: So many disguised words make a text a disguised one: then less is asked of the others.
+SURE = 2
+
 # What digits and signs stand for in leet; the dictionary chooses among several.
 _LEET: Mapping[str, str] = {
     "0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "6": "gb", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s",
