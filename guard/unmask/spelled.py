@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from guard.unmask.edits import Edit
 from guard.unmask.looks import Looks
@@ -16,7 +16,7 @@ _BREAK = "[*|~^·•★☆●\u2600-\u27bf\U0001f300-\U0001f5ff\U0001f600-\U0001
 _GAP = "[^A-Za-z0-9\u3040-\u9fff]"
 _SINGLES = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z@$](?:{_GAP}{{1,3}}[A-Za-z0-9@$!|](?![A-Za-z0-9]))+")
 # The second and the third of single letters.
-_TWO_SINGLES = re.compile("[^A-Za-z0-9][A-Za-z0-9@$!|][^A-Za-z0-9]{1,3}[A-Za-z0-9@$!|](?![A-Za-z0-9])")
+_TWO_SINGLES = re.compile("[^A-Za-z0-9'’][A-Za-z0-9@$!|][^A-Za-z0-9]{1,3}[A-Za-z0-9@$!|](?![A-Za-z0-9])")
 _BREAKING = re.compile(f"{_BREAK}(?<=[A-Za-z].){_BREAK}?[A-Za-z]")
 _SINGLE = re.compile(rf"[A-Za-z0-9@$!|]|{_GAP}{{1,3}}")
 _BROKEN = re.compile(f"[A-Za-z]+(?:{_BREAK}{{1,2}}[A-Za-z]+)+")
@@ -45,7 +45,7 @@ def split_letters(text: str) -> list[Edit]:
 
 
 def _singles(text: str) -> Iterator[Edit]:
-    pieces = [piece for match in _SINGLES.finditer(text) for piece in _pieces(match)]
+    pieces = [part for match in _SINGLES.finditer(text) for piece in _pieces(match) for part in _parts(piece)]
     signs = {_kind(piece[1][1]) for piece in pieces if list(_joined(piece))}
     for piece in pieces:
         yield from _joined(piece, trust=len(piece) > 1 and _kind(piece[1][1]) in signs)
@@ -55,7 +55,9 @@ def _broken(text: str) -> Iterator[Edit]:
     words = [list(_LETTERS.finditer(text, match.start(), match.end())) for match in _BROKEN.finditer(text)]
     words = [parts for parts in words if is_word("".join(part[0] for part in parts))]
     sure = [p for p in words if not all(len(part[0]) > 1 and is_word(part[0]) for part in p) and _length(p) >= 4]
-    for parts in words if len(sure) >= SURE else sure:
+    # By chance two halves that are words may make one, but not twice in a text.
+    many = sum(_length(parts) > 4 for parts in words) >= SURE
+    for parts in words if many or len(sure) >= SURE else sure:
         for left, right in pairwise(parts):
             yield Edit(left.end(), right.start(), "")
 
@@ -81,6 +83,23 @@ def _pieces(match: re.Match[str]) -> Iterator[list[tuple[int, str]]]:
     yield piece
 
 
+def _parts(piece: list[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """The piece, or what stands before and behind figures that are no leet."""
+    spelled = "".join(text for _, text in piece[::2])
+    if spelled.isalpha() or from_leet(spelled):
+        yield piece
+        return
+    part: list[tuple[int, str]] = []
+    for number in range(0, len(piece), 2):
+        if piece[number][1].isalpha():
+            part += [piece[number - 1], piece[number]] if part else [piece[number]]
+        elif part:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
 def _kind(gap: str) -> str:
     """The gap itself, or one mark for all that is neither ASCII nor holds white space."""
     return "\0" if not gap.isascii() and not any(map(str.isspace, gap)) else gap
@@ -100,11 +119,13 @@ def _joined(piece: list[tuple[int, str]], *, trust: bool = False) -> Iterator[Ed
     if not trust and (len(spelled) < 3 or (len(spelled) < 5 and (_ENUMERATION & set(gap) or len(gap) > 1))):
         return
     plain = from_leet(spelled, trust=trust) or spelled
-    words = split_words(plain) if plain.isalpha() else None
-    if not words and not (trust and plain.isalpha()):
+    if not plain.isalpha():
+        return
+    words = split_words(plain)
+    if not words and not trust:
         return
     words = words or [plain]
-    begins = {sum(map(len, words[:number])) for number in range(1, len(words))}
+    begins = set(accumulate(map(len, words[:-1])))
     for number, ((at, old), new) in enumerate(zip(letters, plain, strict=True)):
         kept = " " if number in begins else ""
         if number and piece[2 * number - 1][1] != kept:

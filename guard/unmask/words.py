@@ -1,6 +1,6 @@
 """What is a word: the tables that decide whether a disguise was undone or a text was spoilt.
 
-Loaded when the first suspicious text comes, some fifteen megabytes in all; made by ``python -m training.unmask_tables``.
+Loaded when the first suspicious text comes, fifteen megabytes in all; made by ``python -m training.unmask_tables``.
 """
 
 from __future__ import annotations
