@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers bench-evasion hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,6 +69,9 @@ bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (s
 bench-recognizers: $(DEV_INSTALLED) ## what the recognizers find, and how long they take
 	@$(DEV)/bin/python -m tests.bench.pii
 	@$(DEV)/bin/python -m tests.bench.recognizers
+
+bench-evasion: $(DEV_INSTALLED) ## what disguises cost, on texts of our own (--data DIR adds benchmark rows)
+	@$(DEV)/bin/python -m tests.bench.evasion --output runs/bench/evasion.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

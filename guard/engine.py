@@ -27,10 +27,13 @@ from guard.policy.allow import Doubt, doubts, lifted, with_terms
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
+from guard.policy.terms import Hit
 from guard.policy.terms import detections as places_of
+from guard.readings import Evidence, changes, combine
 from guard.recognizers import detect
 from guard.rewrite import mask
 from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
+from guard.unmask import Reading, unmask
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -45,8 +48,9 @@ Steps: TypeAlias = Generator[list[Query], list[Scored | Exception], _T]
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
 
-# Chinese characters load the converter, telephone numbers the plans of their countries.
+# Chinese characters load the converter, telephone numbers the plans of their countries, disguises the words.
 _WARM_UP = ("你好，我的电话是 13800138000。", "Hello, my number is +1 415 555 2671.")
+_DISGUISED = "H3llo, 你*好"
 
 
 class Engine:
@@ -85,6 +89,7 @@ class Engine:
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
+        unmask(normalize(_DISGUISED))
         self.screen_batch([Content(text, direction) for text in _WARM_UP for direction in Direction])
 
     def screen(self, content: Content) -> Decision:
@@ -262,14 +267,11 @@ class Engine:
         return results
 
     def _examine(self, subjects: Sequence[_Subject]) -> Steps[list[_Finding | InvalidInput]]:
-        """Score and evaluate; what could not be read or scored is found degraded."""
-        queries = {index: query for index, subject in enumerate(subjects) if (query := subject.query)}
-        answers = (yield list(queries.values())) if queries else []
-        scores = dict(zip(queries, answers, strict=True))
-        found = [
-            scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
-            for index, subject in enumerate(subjects)
-        ]
+        """Score and evaluate, both readings of a text that has two; what could not be read or scored is degraded."""
+        subjects = [_unmasked(subject) for subject in subjects]
+        queries = [query for subject in subjects for query in subject.queries]
+        answers = iter((yield queries) if queries else [])
+        found = [_judge(subject, [next(answers) for _ in subject.queries]) for subject in subjects]
         for index, (subject, finding) in enumerate(zip(subjects, found, strict=True)):
             if isinstance(finding, _Finding) and finding.doubts:
                 found[index] = yield from self._settled(subject, finding)
@@ -344,6 +346,7 @@ class Engine:
             timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
             request_id=subject.content.request_id,
             message=message,
+            transforms=finding.transforms,
         )
 
 
@@ -376,10 +379,13 @@ class _Subject:
     language: str = OTHER
     prepare_us: int = 0
     part: Span | None = None
+    reading: Reading | None = None
 
     @property
-    def query(self) -> Query | None:
-        return Query(self.normalized.text, self.content.direction, self.context) if self.normalized else None
+    def queries(self) -> list[Query]:
+        """The text, and its second reading if it has one; nothing if it is unreadable."""
+        readings = (self.normalized, self.reading.normalized if self.reading else None)
+        return [Query(found.text, self.content.direction, self.context) for found in readings if found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +398,16 @@ class _Finding:
     timings: Timings
     degraded: bool = False
     doubts: tuple[Doubt, ...] = ()
+    transforms: tuple[str, ...] = ()
+
+
+def _unmasked(subject: _Subject) -> _Subject:
+    """The subject with its second reading; unreadable if a defect prevents that."""
+    try:
+        return replace(subject, reading=unmask(subject.normalized) if subject.normalized else None)
+    except Exception as error:  # nobody knows what the disguise hid: on_error decides
+        _log_failure(error)
+        return replace(subject, normalized=None)
 
 
 def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
@@ -404,26 +420,49 @@ def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
         return None
 
 
-def _judge(subject: _Subject, scored: Scored | Exception | None) -> _Finding:
+def _judge(subject: _Subject, answers: Sequence[Scored | Exception]) -> _Finding | InvalidInput:
+    """What the policy makes of the classifier's answers, one a reading."""
     began = time.perf_counter_ns()
-    if isinstance(scored, Exception):
-        _log_failure(scored)
-        return _unscreened(subject.policy)
-    if scored is None or subject.normalized is None:
+    scored = [answer for answer in answers if isinstance(answer, Scored)]
+    for answer in answers:
+        if isinstance(answer, InvalidInput):
+            return answer
+        if isinstance(answer, Exception):
+            _log_failure(answer)
+    if not scored or len(scored) < len(answers) or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
-        terms, text = subject.policy.terms, subject.normalized.text
-        hits = terms.find(text) if terms else ()
-        found = detect(subject.normalized, subject.policy.recognizers)
-        detections = _within((*found, *places_of(hits, subject.normalized)), subject.part)
-        if terms:
-            scored = replace(scored, scores=with_terms(subject.policy, scored.scores, detections, hits))
-        outcome = _outcome(subject, scored.scores, detections)
-        unsure = doubts(subject.policy, outcome, text, hits) if hits else ()
+        found, hits = _evidence(subject, subject.normalized, scored[0])
+        scores = _with_terms(subject.policy, found, hits)
+        outcome = _outcome(subject, scores, found.detections)
+        unsure: tuple[Doubt, ...] = ()
+        transforms: tuple[str, ...] = ()
+        if subject.reading:
+            first = outcome
+            second, more = _evidence(subject, subject.reading.normalized, scored[1])
+            found = combine(found, second)
+            scores = _with_terms(subject.policy, found, (*hits, *more))
+            outcome = _outcome(subject, scores, found.detections)
+            transforms = subject.reading.transforms if changes(first, outcome) else ()
+        elif hits:  # of a disguised text no allow-term lifts anything: what it hides may be what fires
+            unsure = doubts(subject.policy, outcome, subject.normalized.text, hits)
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)
         return _unscreened(subject.policy)
-    return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)), doubts=unsure)
+    timings = _sum(*(answer.timings for answer in scored), Timings(decide=_since(began)))
+    counted = replace(scored[0], scores=scores)
+    return _Finding(counted, found.detections, outcome, timings, doubts=unsure, transforms=transforms)
+
+
+def _evidence(subject: _Subject, reading: Normalized, scored: Scored) -> tuple[Evidence, Sequence[Hit]]:
+    """What was found in one reading, and every place of a term in it."""
+    hits = subject.policy.terms.find(reading.text) if subject.policy.terms else ()
+    places = (*detect(reading, subject.policy.recognizers), *places_of(hits, reading))
+    return Evidence(scored.scores, _within(places, subject.part)), hits
+
+
+def _with_terms(policy: Policy, found: Evidence, hits: Sequence[Hit]) -> Mapping[str, float]:
+    return with_terms(policy, found.scores, found.detections, hits) if policy.terms else found.scores
 
 
 def _outcome(subject: _Subject, scores: Mapping[str, float], detections: Sequence[Detection]) -> Outcome:

@@ -72,6 +72,7 @@ class Record:
         model: ``name@revision``.
         degraded: True if the text could not be screened and ``on_error`` decided.
         tags: The content's tags.
+        transforms: Which disguises were undone to decide so; empty in records that are older than the field.
         label: See :class:`Annotation`, as for the three below.
     """
 
@@ -97,6 +98,7 @@ class Record:
     categories: tuple[str, ...] | None = None
     about: tuple[str, ...] | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
+    transforms: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -143,6 +145,7 @@ class Record:
             categories=annotation.categories,
             about=annotation.about,
             extra=annotation.extra,
+            transforms=decision.transforms,
         )
 
     def to_json(self) -> str:
@@ -172,6 +175,7 @@ class Record:
                 "categories": None if self.categories is None else list(self.categories),
                 "about": None if self.about is None else list(self.about),
                 "extra": dict(self.extra),
+                "transforms": list(self.transforms),
             },
             ensure_ascii=False,
             allow_nan=False,
@@ -276,6 +280,7 @@ def _parse(f: Fields) -> Record:
         categories=f.strings_or_none("categories"),
         about=f.strings_or_none("about"),
         extra=f.mapping("extra"),
+        transforms=f.strings_or_none("transforms") or (),
     )
 
 

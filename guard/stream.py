@@ -136,6 +136,7 @@ class Screening:
             timings=found.timings,
             request_id=self._opening.content.request_id,
             message=last is not None,
+            transforms=tuple(found.transforms),
         )
 
 
@@ -199,6 +200,7 @@ class _Found:
     language: str = OTHER
     degraded: bool = False
     timings: Timings = field(default_factory=Timings)
+    transforms: dict[str, None] = field(default_factory=dict)
 
     def add(self, piece: Slice, decision: Decision, until: int) -> None:
         """Count a slice; what was found behind ``until`` will be found again, unless this was the last slice."""
@@ -214,6 +216,7 @@ class _Found:
             if found.span.start < until or decision.message:
                 span = Span(piece.start + found.span.start, piece.start + found.span.end)
                 self.detections[found.category, span, found.source] = replace(found, span=span)
+        self.transforms.update(dict.fromkeys(decision.transforms))
         self.model = decision.model
         self.chunks += decision.chunks
         if self.language == OTHER:

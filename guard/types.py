@@ -248,6 +248,8 @@ class Decision:
         request_id: The caller's id, unchanged.
         message: True if ``output_text`` is the policy's message (of a block, or of a rewrite by template) and no
             part of the text: it is for the person to read and never for the model.
+        transforms: Which disguises were undone (``leet``, ``base64`` ...) where the text as it stands would have been
+            decided otherwise; see :data:`guard.unmask.TRANSFORMS`.
     """
 
     action: Action
@@ -264,6 +266,7 @@ class Decision:
     timings: Timings = field(default_factory=Timings)
     request_id: str = ""
     message: bool = False
+    transforms: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -175,6 +175,7 @@ def decision_to_proto(decision: Decision) -> pb.Decision:
         ),
         request_id=decision.request_id,
         message=decision.message,
+        transforms=decision.transforms,
     )
 
 
@@ -202,6 +203,7 @@ def decision_from_proto(message: pb.Decision) -> Decision:
         timings=Timings(timings.queue_us, timings.tokenise_us, timings.infer_us, timings.decide_us),
         request_id=message.request_id,
         message=message.message,
+        transforms=tuple(message.transforms),
     )
 
 

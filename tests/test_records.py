@@ -19,7 +19,7 @@ from guard.types import CATEGORIES, Action, Content, Decision, Detection, Direct
 _FIELDS = [
     "schema", "id", "request_id", "time", "direction", "lang", "action", "text", "output_text", "text_hash", "tokens",
     "chunks", "rules", "scores", "detections", "policy", "model", "degraded", "tags", "label", "categories", "about",
-    "extra",
+    "extra", "transforms",
 ]  # fmt: skip
 
 _CONTENT = Content("call 139 now", direction=Direction.OUTPUT, request_id="r-1", tags={"tenant": "a"})
@@ -154,8 +154,18 @@ def test_broken_field_is_named(changes: dict[str, object], field: str) -> None:
 def test_missing_fields_are_all_named() -> None:
     """Every missing field is named at once; what may be null may be missing."""
     named = _fields_of('{"schema": 1}')
-    may_be_null = {"text", "output_text", "label", "categories", "about"}
+    may_be_null = {"text", "output_text", "label", "categories", "about", "transforms"}
     assert set(named) == set(_FIELDS) - may_be_null - {"schema"}
+
+
+def test_transforms_are_kept_and_may_be_missing() -> None:
+    """A record says which disguises were undone; one that is older than the field is read as if none was."""
+    record = Record.of(_CONTENT, replace(_DECISION, transforms=("base64", "leet")), id="7", time=_WHEN)
+    assert Record.from_json(record.to_json()).transforms == ("base64", "leet")
+    older = json.loads(record.to_json())
+    del older["transforms"]
+    assert Record.from_json(json.dumps(older)).transforms == ()
+    assert _fields_of(_changed(transforms=[1])) == ["transforms"]
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{", '"text"', "null", "[" * 100_000])

@@ -26,6 +26,7 @@ from guard.types import (
     Timings,
     Turn,
 )
+from guard.unmask import TRANSFORMS
 from guard.v1 import guard_pb2 as pb
 
 _text = st.text(max_size=20)
@@ -63,6 +64,7 @@ _decisions = st.builds(
     timings=st.builds(Timings, _count, _count, _count, _count),
     request_id=_text,
     message=st.booleans(),
+    transforms=st.lists(st.sampled_from(TRANSFORMS), unique=True).map(tuple),
 )
 
 

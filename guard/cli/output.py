@@ -117,6 +117,8 @@ def decision_view(content: Content, decision: Decision) -> RenderableType:
     for found in decision.detections:
         place = f"{found.category} at [{found.span.start}, {found.span.end}) {found.score:.3f} by {found.source}"
         head.add_row("found", Text(place))
+    if decision.transforms:
+        head.add_row("undone", Text(f"{', '.join(decision.transforms)}: as it stands, the text is decided otherwise"))
     head.add_row("policy", Text(decision.policy))
     head.add_row("model", Text(decision.model))
     tokens, chunks = decision.tokens, decision.chunks

@@ -85,7 +85,7 @@ class Content(_message.Message):
     def __init__(self, text: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., context: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., origin: _Optional[_Union[Origin, str]] = ..., policy: _Optional[str] = ..., request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("action", "output_text", "rules", "scores", "detections", "policy", "model", "chunks", "tokens", "language", "degraded", "timings", "request_id", "message")
+    __slots__ = ("action", "output_text", "rules", "scores", "detections", "policy", "model", "chunks", "tokens", "language", "degraded", "timings", "request_id", "message", "transforms")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class Decision(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFORMS_FIELD_NUMBER: _ClassVar[int]
     action: Action
     output_text: str
     rules: _containers.RepeatedCompositeFieldContainer[FiredRule]
@@ -121,7 +122,8 @@ class Decision(_message.Message):
     timings: Timings
     request_id: str
     message: bool
-    def __init__(self, action: _Optional[_Union[Action, str]] = ..., output_text: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, float]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., chunks: _Optional[int] = ..., tokens: _Optional[int] = ..., language: _Optional[str] = ..., degraded: _Optional[bool] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., request_id: _Optional[str] = ..., message: _Optional[bool] = ...) -> None: ...
+    transforms: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., output_text: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, float]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., chunks: _Optional[int] = ..., tokens: _Optional[int] = ..., language: _Optional[str] = ..., degraded: _Optional[bool] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., request_id: _Optional[str] = ..., message: _Optional[bool] = ..., transforms: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FiredRule(_message.Message):
     __slots__ = ("id", "category", "score", "threshold", "action", "shadow")
