@@ -109,7 +109,7 @@ class Engine:
         """
         found = [violation for violation in violations(content) if violation.field != "text"]
         try:
-            policy = self._policies.get(content.policy)
+            policy = self._policies.select(content.policy, content.tags)
         except InvalidInput as error:
             raise InvalidInput((*found, *error.violations)) from None
         sizes, limit = policy.streaming, self._classifier.artifact.limits.max_text
@@ -178,7 +178,7 @@ class Engine:
         except Exception as error:  # a defect of the checks or of normalisation must not cost the rest of a batch
             _log_failure(error)
         try:
-            return _Subject(content, self._policies.get(content.policy))
+            return _Subject(content, self._policies.select(content.policy, content.tags))
         except InvalidInput as unknown:
             return unknown
 
@@ -190,7 +190,7 @@ class Engine:
             reason = f"{len(content.text)} characters, the limit is {limits.max_text * _CHARACTERS_PER_TOKEN}"
             found.append(Violation("text", reason, TOO_LONG_CURE))
         try:
-            policy = self._policies.get(content.policy)
+            policy = self._policies.select(content.policy, content.tags)
         except InvalidInput as error:
             return InvalidInput((*found, *error.violations))
         if found:
