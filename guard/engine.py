@@ -65,10 +65,26 @@ class Engine:
             PolicyError: The policies have mistakes; all of them are listed.
         """
         classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
-        policies = PolicyStore.load(policy)
-        for line in policies.mismatches(classifier.artifact.identity):
-            _log.warning("%s", line)
-        return cls(classifier, policies)
+        engine = cls(classifier, PolicyStore.load(policy))
+        engine._warn_of_mismatches()
+        return engine
+
+    @property
+    def classifier(self) -> Classifier:
+        """What scores."""
+        return self._classifier
+
+    def with_policies(self, policies: PolicyStore) -> Engine:
+        """An engine with the same classifier that decides by other policies; those of another model are warned of."""
+        engine = Engine(self._classifier, policies)
+        engine._warn_of_mismatches()
+        return engine
+
+    def with_classifier(self, classifier: Classifier) -> Engine:
+        """An engine with the same policies and another classifier; policies of another model are warned of."""
+        engine = Engine(classifier, self._policies)
+        engine._warn_of_mismatches()
+        return engine
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
@@ -170,6 +186,10 @@ class Engine:
             policies=self._policies.infos(),
             limits=Limits(max_tokens=limits.max_text, chunk_tokens=limits.chunk),
         )
+
+    def _warn_of_mismatches(self) -> None:
+        for line in self._policies.mismatches(self._classifier.artifact.identity):
+            _log.warning("%s", line)
 
     def _admit(self, content: Content) -> _Subject | InvalidInput:
         """Check and prepare; what a defect makes unreadable is left so, to be decided by ``on_error``."""

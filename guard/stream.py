@@ -14,7 +14,7 @@ from guard.content import is_blank
 from guard.engine import Engine, Opening
 from guard.errors import InternalError, InvalidInput
 from guard.language import OTHER
-from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
+from guard.types import Action, Content, Decision, Detection, FiredRule, Span, Timings
 from guard.window import Slice, Window
 
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
@@ -41,6 +41,11 @@ class Screening:
         self._closed = False
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
+
+    @property
+    def content(self) -> Content:
+        """What the stream began with; its text is of no account."""
+        return self._opening.content
 
     @property
     def due(self) -> bool:

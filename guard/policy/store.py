@@ -13,7 +13,6 @@ from guard.policy.source import read_bytes, read_document
 from guard.policy.suggest import did_you_mean
 from guard.types import DEFAULT_POLICY, PolicyInfo
 
-
 _NO_ROUTES = Routes()
 
 
