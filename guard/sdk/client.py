@@ -67,7 +67,7 @@ class GuardClient:
             ca: File of the server's authorities in PEM; public ones if not given.
             cert: File of the client's certificate, where the server asks for one; with ``key``.
             key: File of its private key.
-            token: What the server's ``token_file`` has, or a ``Path`` of a file that holds it and may be renewed.
+            token: What the server's ``token_file`` has, or a ``Path`` of a file with it, which may be renewed.
             allow_insecure_token: Send the token without TLS to another machine, too; else that is refused.
 
         What is not given of the last six is taken from the environment, see :mod:`guard.sdk.credentials`.

@@ -62,7 +62,7 @@ class Credentials:
             ca: File of the server's authorities in PEM; those of public authorities if not given.
             cert: File of the client's certificate, where the server asks for one.
             key: File of its private key.
-            token: The token itself, or a ``Path`` of a file that holds it and may be renewed.
+            token: The token itself, or a ``Path`` of a file whose first line it is, and which may be renewed.
             allow_insecure_token: Send the token without TLS to another machine, too.
 
         Raises:
@@ -113,7 +113,9 @@ class Credentials:
             return ()
         token = self.token
         if isinstance(token, Path):
-            token = (_read("token", token) or b"").decode("ascii", "replace").strip()
+            # The first of them: a file that client and server share holds two while they are exchanged.
+            lines = (_read("token", token) or b"").decode("ascii", "replace").splitlines()
+            token = next((line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise InvalidInput.of("token", "empty, or with characters that no token has", "give one as the server has")
         return (("authorization", f"Bearer {token}"),)

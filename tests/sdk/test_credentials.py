@@ -66,7 +66,7 @@ def test_a_token_of_a_file_may_be_renewed(tmp_path: Path) -> None:
     file.write_text(f"{_TOKEN}\n")
     credentials = Credentials.of("localhost:1", token=file)
     assert credentials.metadata()[0][1] == f"Bearer {_TOKEN}"
-    file.write_text("renewed")
+    file.write_text(f"# of today\nrenewed\n{_TOKEN}\n")
     assert credentials.metadata()[0][1] == "Bearer renewed"
     file.unlink()
     with pytest.raises(InvalidInput, match=r"^token: .*token cannot be read: No such file"):
