@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import replace
 from threading import Condition, Thread
 
-from guard.errors import InvalidInput, Unavailable
+from guard.errors import InvalidInput, Unavailable, place_of
 from guard.records import Record
 from guard.server.log_file import LogFile, LogTarget, StandardOutput
 from guard.server.settings import KEY_VARIABLE, Settings
@@ -162,6 +162,9 @@ class DecisionLog:
                     if not self._failing:
                         _log.error("decision log: %s (records are dropped until it can be written)", error.strerror)
                     self._failing = True
+                    self._drop(1)
+                except Exception as error:  # a defect must not cost the records that follow
+                    _log.error("decision log: a record was dropped: %s", place_of(error))
                     self._drop(1)
                 else:
                     self._failing = False

@@ -60,7 +60,8 @@ class Reloader:
         """
         while True:
             await asyncio.sleep(interval)
-            changed = await asyncio.to_thread(lambda: [source for source in self._sources if source.watch.changed()])
+            async with self._one_at_a_time:
+                changed = await asyncio.to_thread(_changed, self._sources)
             for source in changed:
                 await self._reload(source)
 
@@ -72,9 +73,7 @@ class Reloader:
     async def _reload(self, source: Source) -> None:
         async with self._one_at_a_time:
             try:
-                # Before it is read: what changes meanwhile is a change of its own.
-                source.watch.take()
-                place = await asyncio.to_thread(source.load)
+                place = await asyncio.to_thread(_load, source)
                 done = "unchanged" if place is None else place()
             except (GuardError, OSError) as error:
                 for line in str(error).splitlines():
@@ -86,6 +85,16 @@ class Reloader:
                 self._count(source.name, True)
                 return
             self._count(source.name, False)
+
+
+def _changed(sources: Sequence[Source]) -> list[Source]:
+    return [source for source in sources if source.watch.changed()]
+
+
+def _load(source: Source) -> Callable[[], str] | None:
+    # Before it is read: what changes meanwhile is a change of its own.
+    source.watch.take()
+    return source.load()
 
 
 def policy_source(live: Live, path: Path | None, watch: Watch) -> Source:

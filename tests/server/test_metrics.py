@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,7 @@ def test_readiness_follows_the_drain(tiny_classifier: Classifier, policy_dir: Pa
         await server.start()
         draining = asyncio.Event()
 
-        async def deltas():  # type: ignore[no-untyped-def]
+        async def deltas() -> AsyncIterator[str]:
             yield "hello " * 100
             await draining.wait()
 
@@ -147,7 +148,7 @@ def test_streams_have_their_limits(tiny_classifier: Classifier, policy_dir: Path
         server = _server(tiny_classifier, policy_dir, max_streams=1, stream_timeout=0.3)
         await server.start()
 
-        async def deltas():  # type: ignore[no-untyped-def]
+        async def deltas() -> AsyncIterator[str]:
             yield "hello " * 100
             yield "a@exam"
             await asyncio.Event().wait()
