@@ -10,6 +10,7 @@ from guard.errors import InvalidInput, PolicyError
 from guard.policy.routes import Route, Routes
 from guard.policy.store import PolicyStore
 
+_ROOT = Path(__file__).resolve().parents[2]
 _ROUTES = """\
 version: 1
 default: base
@@ -109,3 +110,12 @@ def test_a_covered_route_never_decides(routes: list[Route], tags: dict[str, str]
     assert chosen == (fitting[0] if fitting else "")
     if chosen:
         assert not any(earlier.covers(named[int(chosen)]) for earlier in named[: int(chosen)])
+
+
+def test_the_example_of_the_reference_chooses(tmp_path: Path) -> None:
+    """The routes that policies/README.md shows are sound."""
+    section = (_ROOT / "policies" / "README.md").read_text(encoding="utf-8").split("## Several policies")[1]
+    example = section.split("```yaml\n")[1].split("```")[0]
+    store = PolicyStore.load(_directory(tmp_path, example, "shop", "bank", "strict"))
+    assert store.select("", {}).name == "shop"
+    assert store.select("", {"tenant": "bank", "route": "chat"}).name == "strict"

@@ -182,9 +182,10 @@ def test_large_texts_are_not_kept_without_bound() -> None:
     """With texts on, a text of over a million characters is named and not kept, and waiting texts are bounded."""
     target = _Target()
     log = DecisionLog(target, _KEY, keep_text=True)
-    for _ in range(100):
+    for _ in range(200):
         _put(log, "x" * 1_000_000)
-    assert log.dropped >= 100 - 35
+    # As many may wait, and the writer may have taken as many before.
+    assert log.dropped >= 200 - 2 * 35
     _put(log, "hello")
     target.gate.set()
     log.close(60)
