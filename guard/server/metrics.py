@@ -93,9 +93,10 @@ class Metrics:
         self._refused = Counter(
             "guard_refused", "Calls, and items of batches, that got an error.", ("cause",), registry=registry
         )
-        self._seconds = Histogram(
+        seconds = Histogram(
             "guard_phase_seconds", "Seconds per decision and phase.", ("phase",), registry=registry, buckets=_SECONDS
         )
+        self._seconds = {phase: seconds.labels(phase) for phase in ("queue", "tokenise", "infer", "decide", "total")}
         self._reloads = Counter(
             "guard_reloads", "What was loaded again while serving.", ("source", "result"), registry=registry
         )
@@ -122,7 +123,7 @@ class Metrics:
             ("decide", timings.decide),
             ("total", timings.total),
         ):
-            self._seconds.labels(phase).observe(microseconds / 1e6)
+            self._seconds[phase].observe(microseconds / 1e6)
 
     def refused(self, error: GuardError) -> None:
         """Count an error that was answered, by its code."""

@@ -6,8 +6,10 @@ import asyncio
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,6 +21,7 @@ from guard.policy.store import PolicyStore
 from guard.server.app import GuardServer
 from guard.server.metrics import Metrics, QueueState, ServerState
 from guard.server.settings import Settings
+from guard.v1 import guard_pb2 as pb
 
 
 def _get(server: GuardServer, path: str) -> tuple[int, str]:
@@ -175,6 +178,28 @@ def test_streams_have_their_limits(tiny_classifier: Classifier, policy_dir: Path
     full, late = asyncio.run(scenario())
     assert full.startswith("RESOURCE_EXHAUSTED 1 streams are open, as many as may be (retry later")
     assert late.startswith("DEADLINE_EXCEEDED ")
+
+
+def test_a_caller_that_takes_nothing_is_let_go(tiny_classifier: Classifier, policy_dir: Path) -> None:
+    """A stream whose caller sends and never reads ends with its time, although nothing more can be sent to it."""
+
+    async def scenario() -> None:
+        server = _server(tiny_classifier, policy_dir, stream_timeout=0.5)
+        await server.start()
+        first = pb.ScreenStreamRequest(open=pb.StreamOpen(direction=pb.DIRECTION_OUTPUT))
+        delta = pb.ScreenStreamRequest(delta=pb.StreamDelta(text="hello " * 2000))
+        async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
+            call = channel.stream_stream(
+                "/guard.v1.GuardService/ScreenStream", pb.ScreenStreamRequest.SerializeToString
+            )()
+            await call.write(first)
+            with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                while True:
+                    await call.write(delta)
+            await asyncio.wait_for(server._servicer.idle(), 60)
+        await server.stop()
+
+    asyncio.run(scenario())
 
 
 def test_a_taken_metrics_port_is_said(tiny_classifier: Classifier, policy_dir: Path) -> None:

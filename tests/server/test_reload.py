@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
 import signal
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -217,6 +219,27 @@ def test_a_request_finishes_on_the_model_it_began_with(model: Path, policies: Pa
             assert not first.done()
             Gated.gate.set()
             assert (await first).model.startswith("tiny@")
+        await server.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_replaced_model_leaves_memory(model: Path, policies: Path) -> None:
+    """When its last call has ended nothing holds a replaced model: reloads do not add up."""
+
+    async def scenario() -> None:
+        server = _server(policies, model)
+        old = weakref.ref(server._live.engine.classifier)
+        await server.start()
+        async with AsyncGuardClient(str(server.addresses[0])) as client:
+            await client.screen("hello")
+            assert "".join([piece async for piece in client.screen_stream(["hello"])]) == "hello"
+            _renamed(model, "other")
+            await server.reload()
+            assert (await client.screen("hello")).model.startswith("other@")
+            await server._servicer.idle()
+            gc.collect()
+            assert old() is None
         await server.stop()
 
     asyncio.run(scenario())
