@@ -72,10 +72,6 @@ class StreamCall:
             InvalidInput: An event breaks the contract; its field is named. What is held does not leave.
             DeadlineExceeded: The stream's time is over. What is held does not leave.
         """
-        # A caller that takes nothing would hold the call in the transport, where no time is looked at.
-        task = asyncio.current_task()
-        assert task is not None
-        last_resort = asyncio.get_running_loop().call_later(self._timeout + _LINGER, task.cancel)
         try:
             screening = await self._open()
             while screening.decision is None:
@@ -90,7 +86,6 @@ class StreamCall:
             if not self._said_all:
                 await self._linger()
         finally:
-            last_resort.cancel()
             # A caller that left: nothing of its stream is read or screened any more.
             if self._coming is not None:
                 self._coming.cancel()

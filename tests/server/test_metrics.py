@@ -181,7 +181,7 @@ def test_streams_have_their_limits(tiny_classifier: Classifier, policy_dir: Path
 
 
 def test_a_caller_that_takes_nothing_is_let_go(tiny_classifier: Classifier, policy_dir: Path) -> None:
-    """A stream whose caller sends and never reads ends with its time, although nothing more can be sent to it."""
+    """A stream whose caller goes on sending and never reads ends with its time."""
 
     async def scenario() -> None:
         server = _server(tiny_classifier, policy_dir, stream_timeout=0.5)
