@@ -77,6 +77,7 @@ class StreamCall:
             while screening.decision is None:
                 await self._take(screening)
                 while screening.due:
+                    self._check_time()
                     text = await self._in_pool(lambda: screening.advance(self._waited()))
                     if text:
                         self._observer.released(text)
@@ -145,11 +146,18 @@ class StreamCall:
                     self._coming = asyncio.ensure_future(self._next())
 
     async def _wait(self, seconds: float | None) -> None:
-        """Wait for what is coming, at most so long and never beyond the stream's end."""
+        """Wait for what is coming, at most so long.
+
+        Raises:
+            DeadlineExceeded: Not beyond the stream's end.
+        """
         assert self._coming is not None
         left = self._ends - asyncio.get_running_loop().time()
         await asyncio.wait({self._coming}, timeout=max(0.0, left if seconds is None else min(left, seconds)))
-        if asyncio.get_running_loop().time() >= self._ends:
+        self._check_time(over=not self._coming.done() and (seconds is None or left <= seconds))
+
+    def _check_time(self, *, over: bool = False) -> None:
+        if over or asyncio.get_running_loop().time() >= self._ends:
             cure = "end it earlier, or raise stream_timeout"
             raise DeadlineExceeded(f"the stream took {self._timeout:g} s, what is held is unscreened ({cure})")
 
