@@ -148,7 +148,7 @@ def test_streams_have_their_limits(tiny_classifier: Classifier, policy_dir: Path
     """A stream too many is refused with RESOURCE_EXHAUSTED; one that lasts too long ends with DEADLINE_EXCEEDED."""
 
     async def scenario() -> list[str]:
-        server = _server(tiny_classifier, policy_dir, max_streams=1, stream_timeout=0.3)
+        server = _server(tiny_classifier, policy_dir, max_streams=1, stream_timeout=3)
         await server.start()
 
         async def deltas() -> AsyncIterator[str]:

@@ -34,6 +34,13 @@ def _server(directory: Path, model: Path, **options: object) -> GuardServer:
     return GuardServer(engine, Settings.load(**settings))
 
 
+def _put(file: Path, text: str) -> None:
+    """Write a file so that it is seen with this text alone, and never empty."""
+    beside = file.with_name(f".{file.name}")
+    beside.write_text(text)
+    os.replace(beside, file)
+
+
 def _renamed(model: Path, name: str) -> None:
     """Make another model of a directory's, with the same scores."""
     description = write_artifact(
@@ -114,11 +121,11 @@ def test_a_half_written_policy_never_decides(model: Path, policies: Path, caplog
         async with AsyncGuardClient(str(server.addresses[0])) as client:
             good = (await client.screen("hello")).policy
             # To the middle of a rule: no valid policy.
-            (policies / "default.yaml").write_text(_LENIENT[:150])
+            _put(policies / "default.yaml", _LENIENT[:150])
             while not _counted(server, "policy", "failed"):
                 assert (await client.screen("a bomb")).policy == good
             assert (await client.screen("a bomb")).policy == good
-            (policies / "default.yaml").write_text(_LENIENT)
+            _put(policies / "default.yaml", _LENIENT)
             while (decision := await client.screen("a bomb")).policy == good:
                 pass
             assert decision.allowed
