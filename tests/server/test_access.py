@@ -143,6 +143,14 @@ def test_a_refused_client_is_told_why(guarded: Sidecar) -> None:
     with GuardClient(guarded.address) as client, pytest.raises(Unauthenticated):
         list(client.screen_stream(["hello"]))
 
+    async def streaming() -> None:
+        async with AsyncGuardClient(guarded.address) as client:
+            async for _ in client.screen_stream(["hello"] * 100):
+                pass
+
+    with pytest.raises(Unauthenticated):
+        asyncio.run(streaming())
+
 
 def test_tokens_are_exchanged_without_a_restart(tiny_model_dir: Path, policy_dir: Path, tmp_path: Path) -> None:
     """A changed file of tokens counts from then on; one that is emptied changes nothing."""

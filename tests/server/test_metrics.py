@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -189,7 +190,7 @@ def test_a_caller_that_takes_nothing_is_let_go(tiny_classifier: Classifier, poli
         first = pb.ScreenStreamRequest(open=pb.StreamOpen(direction=pb.DIRECTION_OUTPUT))
         delta = pb.ScreenStreamRequest(delta=pb.StreamDelta(text="hello " * 2000))
         async with grpc.aio.insecure_channel(str(server.addresses[0])) as channel:
-            call = channel.stream_stream(
+            call: Any = channel.stream_stream(
                 "/guard.v1.GuardService/ScreenStream", pb.ScreenStreamRequest.SerializeToString
             )()
             await call.write(first)
