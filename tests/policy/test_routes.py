@@ -77,7 +77,10 @@ def test_without_a_file_nothing_is_routed(tmp_path: Path) -> None:
         ),
         ("version: 1\nroutes:\n  - {tags: {}, policy: bank}\n", "routes.yaml:3:12: tags is empty"),
         ("version: 1\nroutes:\n  - {tag: {a: b}, policy: bank}\n", "unknown key tag (did you mean tags?)"),
-        ("version: 1\nroutes:\n  - {tags: {tenant: 5}, policy: bank}\n", "routes.yaml:3:21: tenant must be a list"),
+        (
+            "version: 1\nroutes:\n  - {tags: {tenant: 5}, policy: bank}\n",
+            "routes.yaml:3:21: an entry of tenant must be text",
+        ),
         ("version: 2\n", "routes.yaml:1:10: version 2 is not one that this guard reads"),
         (
             "version: 1\nroutes:\n  - {tags: {a: b}, policy: bank}\n  - {tags: {c: d, a: [b]}, policy: base}\n",
