@@ -82,10 +82,26 @@ class Engine:
             PolicyError: The policies have mistakes; all of them are listed.
         """
         classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
-        policies = PolicyStore.load(policy)
-        for line in policies.mismatches(classifier.artifact.identity):
-            _log.warning("%s", line)
-        return cls(classifier, policies)
+        engine = cls(classifier, PolicyStore.load(policy))
+        engine._warn_of_mismatches()
+        return engine
+
+    @property
+    def classifier(self) -> Classifier:
+        """What scores."""
+        return self._classifier
+
+    def with_policies(self, policies: PolicyStore) -> Engine:
+        """An engine with the same classifier that decides by other policies; those of another model are warned of."""
+        engine = Engine(self._classifier, policies)
+        engine._warn_of_mismatches()
+        return engine
+
+    def with_classifier(self, classifier: Classifier) -> Engine:
+        """An engine with the same policies and another classifier; policies of another model are warned of."""
+        engine = Engine(classifier, self._policies)
+        engine._warn_of_mismatches()
+        return engine
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
@@ -142,7 +158,7 @@ class Engine:
         """
         found = [violation for violation in violations(content) if violation.field != "text"]
         try:
-            policy = self._policies.get(content.policy)
+            policy = self._policies.select(content.policy, content.tags)
         except InvalidInput as error:
             raise InvalidInput((*found, *error.violations)) from None
         sizes, limit = policy.streaming, self._classifier.artifact.limits.max_text
@@ -189,9 +205,9 @@ class Engine:
         return tuple(normalized.original_span(*place) for place in self._classifier.token_offsets(normalized.text))
 
     @property
-    def classifier(self) -> Classifier:
-        """What scores."""
-        return self._classifier
+    def sources(self) -> frozenset[Path]:
+        """The files that its policies were made from."""
+        return self._policies.sources
 
     @property
     def max_characters(self) -> int:
@@ -213,6 +229,10 @@ class Engine:
             limits=Limits(max_tokens=limits.max_text, chunk_tokens=limits.chunk),
         )
 
+    def _warn_of_mismatches(self) -> None:
+        for line in self._policies.mismatches(self._classifier.artifact.identity):
+            _log.warning("%s", line)
+
     def _admit(self, content: Content) -> _Subject | InvalidInput:
         """Check and prepare; what a defect makes unreadable is left so, to be decided by ``on_error``."""
         try:
@@ -220,7 +240,7 @@ class Engine:
         except Exception as error:  # a defect of the checks or of normalisation must not cost the rest of a batch
             _log_failure(error)
         try:
-            return _Subject(content, self._policies.get(content.policy))
+            return _Subject(content, self._policies.select(content.policy, content.tags))
         except InvalidInput as unknown:
             return unknown
 
@@ -232,7 +252,7 @@ class Engine:
             reason = f"{len(content.text)} characters, the limit is {limits.max_text * _CHARACTERS_PER_TOKEN}"
             found.append(Violation("text", reason, TOO_LONG_CURE))
         try:
-            policy = self._policies.get(content.policy)
+            policy = self._policies.select(content.policy, content.tags)
         except InvalidInput as error:
             return InvalidInput((*found, *error.violations))
         if found:

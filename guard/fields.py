@@ -66,6 +66,10 @@ class Fields:
         self.broken(name, self._missing(name, "not a whole number >= 0"), "give a whole number >= 0")
         return 0
 
+    def count_or_none(self, name: str) -> int | None:
+        """As :meth:`count`, or null, or nothing."""
+        return None if self._value.get(name) is None else self.count(name)
+
     def flag(self, name: str) -> bool:
         """A required true or false."""
         value = self._value.get(name)

@@ -61,7 +61,7 @@ class Record:
         action: What the policy decided.
         text: The original; None if the writer does not keep texts.
         output_text: What was passed on instead; None if the text was unchanged or texts are not kept.
-        text_hash: SHA-256 of the text's UTF-8, in hex.
+        text_hash: SHA-256 of the text's UTF-8, in hex; HMAC-SHA-256 where there is a ``hash_key``.
         tokens: Model tokens of the text.
         chunks: Pieces it was scored in.
         rules: Every rule that fired, shadow rules included.
@@ -74,6 +74,8 @@ class Record:
         tags: The content's tags.
         transforms: Which disguises were undone to decide so; empty in records that are older than the field.
         label: See :class:`Annotation`, as for the three below.
+        hash_key: Names the key of ``text_hash``, in hex; empty if it has none. Only hashes of one key can be compared.
+        characters: Code points of the text; None if the writer did not say.
     """
 
     id: str
@@ -99,6 +101,8 @@ class Record:
     about: tuple[str, ...] | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     transforms: tuple[str, ...] = ()
+    hash_key: str = ""
+    characters: int | None = None
 
     @classmethod
     def of(
@@ -162,6 +166,8 @@ class Record:
                 "text": self.text,
                 "output_text": self.output_text,
                 "text_hash": self.text_hash,
+                **({"hash_key": self.hash_key} if self.hash_key else {}),
+                **({} if self.characters is None else {"characters": self.characters}),
                 "tokens": self.tokens,
                 "chunks": self.chunks,
                 "rules": [_rule_to_json(rule) for rule in self.rules],
@@ -281,6 +287,8 @@ def _parse(f: Fields) -> Record:
         about=f.strings_or_none("about"),
         extra=f.mapping("extra"),
         transforms=f.strings_or_none("transforms") or (),
+        hash_key=f.string_or_none("hash_key") or "",
+        characters=f.count_or_none("characters"),
     )
 
 

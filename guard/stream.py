@@ -15,7 +15,7 @@ from guard.engine import Engine, Opening, Steps
 from guard.errors import InternalError, InvalidInput
 from guard.language import OTHER
 from guard.policy.allow import is_evidence
-from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
+from guard.types import Action, Content, Decision, Detection, FiredRule, Span, Timings
 from guard.window import Slice, Window
 
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
@@ -42,6 +42,11 @@ class Screening:
         self._closed = False
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
+
+    @property
+    def content(self) -> Content:
+        """What the stream began with; its text is of no account."""
+        return self._opening.content
 
     @property
     def due(self) -> bool:

@@ -21,6 +21,7 @@ _PLACES = {
     "server": "service",
     "sdk": "service",
     "cli": "service",
+    "deploy": "service",
     "training": "training",
     "test_readme.py": "project",
     "test_package.py": "project",

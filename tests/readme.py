@@ -4,7 +4,7 @@
 - A ``python`` block is a program; a ``text`` block right behind it is its output.
 - A block behind ``<!-- file: NAME -->`` is a file in the directory where all of this runs.
 
-``python -m tests.readme`` writes the outputs into the README as they are now.
+``python -m tests.readme`` writes the outputs, and the table of the server's options, into the README as they are now.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from guard.server.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -200,6 +202,23 @@ def comparable(lines: list[str]) -> list[str]:
     return out
 
 
+def options_table() -> list[str]:
+    """The options of ``guard serve`` as a table: names, defaults and what they are for, from the settings."""
+    rows = ["| option | default | |", "| --- | --- | --- |"]
+    for name, field_ in Settings.model_fields.items():
+        default = "one a core" if field_.default_factory else field_.default
+        if isinstance(default, tuple):
+            default = ", ".join(default)
+        shown = "" if default is None else str(default).lower() if isinstance(default, bool) else f"{default}"
+        rows.append(f"| `--{name.replace('_', '-')}` | {shown} | {field_.description} |")
+    return rows
+
+
+def shown_options(lines: list[str]) -> slice:
+    """Where the table of the options stands."""
+    return slice(lines.index("<!-- options: begin -->") + 1, lines.index("<!-- options: end -->"))
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -214,6 +233,7 @@ def _write() -> None:
     for step, found in reversed(done):
         if step.first:
             lines[step.first : step.first + len(step.shown)] = abridged(found, step.shown)
+    lines[shown_options(lines)] = options_table()
     README.write_text("\n".join(lines), encoding="utf-8")
 
 

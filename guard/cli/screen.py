@@ -8,9 +8,21 @@ from typing import Annotated
 
 import typer
 
-from guard.cli.connect import Connection, connect
+from guard.cli.connect import Connection, Shown, connect
 from guard.cli.input_row import parse_context
-from guard.cli.options import Format, FormatOption, ModelOption, PolicyOption, ServerOption
+from guard.cli.options import (
+    CaOption,
+    CertOption,
+    Format,
+    FormatOption,
+    InsecureTokenOption,
+    KeyOption,
+    ModelOption,
+    PolicyOption,
+    ServerOption,
+    TlsOption,
+    TokenFileOption,
+)
 from guard.cli.output import complain, decision_view, show, write_line
 from guard.content import make_content
 from guard.errors import InvalidInput, Violation
@@ -33,6 +45,12 @@ def screen(
     policy: PolicyOption = None,
     model: ModelOption = None,
     server: ServerOption = None,
+    tls: TlsOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    token_file: TokenFileOption = None,
+    allow_insecure_token: InsecureTokenOption = None,
     format_: FormatOption = Format.TABLE,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 1 if a text is not allowed.")] = False,
     input_: Annotated[
@@ -67,17 +85,18 @@ def screen(
     if command.args:
         # Not shown: they are words of the text.
         raise InvalidInput.of("TEXT", "more than one argument", "quote the text")
+    shown = Shown(tls, ca, cert, key, token_file, allow_insecure_token)
     if input_ is None:
         _check_single(text, output, map_, jobs)
         content = _content(text or "", direction, context, policy if server is not None else None)
-        with connect(model, policy, server) as connection:
+        with connect(model, policy, server, shown) as connection:
             _screen_text(connection, content, format_, keep_text=not no_text, exit_code=exit_code)
         return
     _check_file(text, context, format_)
     from guard.cli.bulk import BulkOptions, screen_file
     from guard.server.settings import usable_cores
 
-    with connect(model, policy, server, timeout=_WINDOW_SECONDS) as connection:
+    with connect(model, policy, server, shown, timeout=_WINDOW_SECONDS) as connection:
         options = BulkOptions(
             input=input_,
             output=output or Path("-"),

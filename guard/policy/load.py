@@ -23,6 +23,8 @@ SHIPPED_DIR = _PACKAGE / "policies" if (_PACKAGE / "policies").is_dir() else _PA
 
 #: How the name of a case file ends.
 TEST_ENDING = "_test"
+#: The file beside the policies that says which of them decides; see :mod:`guard.policy.routes`.
+ROUTES = "routes"
 
 
 def load_policy(path: Path) -> Policy:
@@ -67,15 +69,21 @@ def resolve_policy(name_or_path: str) -> Path:
 
 
 def policy_files(directory: Path) -> list[Path]:
-    """The policy files of a directory, by name; tests (``*_test.yaml``) and hidden files are none."""
-    return sorted(
+    """The policy files of a directory, by name; tests (``*_test.yaml``), routes and hidden files are none."""
+    return [
         file
-        for file in directory.iterdir()
-        if file.suffix in SUFFIXES
-        and not file.stem.endswith(TEST_ENDING)
-        and not file.name.startswith(".")
-        and file.is_file()
-    )
+        for file in _yaml_files(directory)
+        if not file.stem.endswith(TEST_ENDING) and file.stem != ROUTES and not file.name.startswith(".")
+    ]
+
+
+def routes_files(directory: Path) -> list[Path]:
+    """``routes.yaml`` of a directory, or ``routes.yml``; empty if it has none."""
+    return [file for file in _yaml_files(directory) if file.stem == ROUTES]
+
+
+def _yaml_files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.iterdir() if file.suffix in SUFFIXES and file.is_file())
 
 
 def _load(data: bytes, file: str) -> Policy:

@@ -349,6 +349,21 @@ class PolicyFile(Entry):
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
+class RouteEntry(Entry):
+    """Content that has all of these tags is decided by this policy."""
+
+    tags: dict[Text, Annotated[list[Text], Field(min_length=1), BeforeValidator(_as_list)]] = Field(min_length=1)
+    policy: Name
+
+
+class RouteFile(Entry):
+    """Which policy decides where a caller names none; the first route that fits."""
+
+    version: Annotated[int, BeforeValidator(_legal_version)]
+    default: Name | None = None
+    routes: list[RouteEntry] = Field(default_factory=list)
+
+
 class TurnEntry(Entry):
     """One turn of a case's context."""
 
@@ -393,6 +408,7 @@ _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "streaming": StreamingEntry,
     "recognizers": RecognizerEntry,
     "cases": CaseEntry,
+    "routes": RouteEntry,
     "context": TurnEntry,
     "expect": Expectation,
 }

@@ -1,42 +1,48 @@
-"""The policies that a guard decides with, by name."""
+"""The policies that a guard decides with, by name or by the tags of the content."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guard.errors import InvalidInput, PolicyError, Problem
-from guard.policy.load import SHIPPED_DIR, load_policy, policy_files
+from guard.policy.load import SHIPPED_DIR, load_policy, policy_files, routes_files
 from guard.policy.policy import Policy
+from guard.policy.routes import Routes, load_routes
 from guard.policy.source import read_bytes, read_document
 from guard.policy.suggest import did_you_mean
 from guard.types import DEFAULT_POLICY, PolicyInfo
 
+_NO_ROUTES = Routes()
+
 
 class PolicyStore:
-    """Loaded policies and which of them is the default. Immutable, thread-safe."""
+    """Loaded policies and which of them decides. Immutable, thread-safe."""
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(self, policies: Sequence[Policy], routes: Routes = _NO_ROUTES) -> None:
         """Hold policies.
 
         Args:
-            policies: At least one, names unique. The default is the one named ``default``, else the first
-                by name.
+            policies: At least one, names unique. The default is the one that the routes name, else the one named
+                ``default``, else the first by name.
+            routes: Which of them decides where none is asked for; their names are among the policies'.
         """
         if not policies:
             raise ValueError("a policy store needs at least one policy")
         self._policies = {policy.name: policy for policy in sorted(policies, key=lambda policy: policy.name)}
         if len(self._policies) != len(policies):
             raise ValueError("policy names must be unique")
-        self._default = self._policies.get(DEFAULT_POLICY) or next(iter(self._policies.values()))
+        first = next(iter(self._policies.values()))
+        self._routes = routes
+        self._default = self._policies.get(routes.default or DEFAULT_POLICY, first)
 
     @classmethod
     def load(cls, path: Path | None = None) -> PolicyStore:
         """Load one file, or every policy of a directory.
 
         Args:
-            path: A policy file; a directory of ``*.yaml`` (``*_test.yaml`` are tests and left out); None for
-                the default policy that ships.
+            path: A policy file; a directory of ``*.yaml`` (``*_test.yaml`` are tests and left out,
+                ``routes.yaml`` says which of them decides); None for the default policy that ships.
 
         Raises:
             PolicyError: A file cannot be read or has mistakes, a directory has no policy, or two files use
@@ -57,7 +63,7 @@ class PolicyStore:
         if problems:
             # A file that several extend is told of once.
             raise PolicyError(dict.fromkeys(problems))
-        return cls(policies)
+        return cls(policies, _routes(path, policies))
 
     @property
     def default(self) -> Policy:
@@ -78,6 +84,19 @@ class PolicyStore:
             raise InvalidInput.of("policy", reason, cure)
         return self._policies[name]
 
+    def select(self, name: str, tags: Mapping[str, str]) -> Policy:
+        """The policy that decides about content: the one it names, else that of its tags, else the default.
+
+        Raises:
+            InvalidInput: As :meth:`get`.
+        """
+        return self.get(name or self._routes.policy(tags))
+
+    @property
+    def sources(self) -> frozenset[Path]:
+        """The files that the policies were made from, those that they extend and their lists of terms among them."""
+        return frozenset(Path(file) for policy in self._policies.values() for file in policy.sources)
+
     def infos(self) -> tuple[PolicyInfo, ...]:
         """All policies by name, as ``info`` reports them."""
         return tuple(policy.info(default=policy is self._default) for policy in self._policies.values())
@@ -97,6 +116,14 @@ def _files(directory: Path) -> list[Path]:
     if not files:
         raise PolicyError([Problem(str(directory), 1, 1, "no policy in it", "put a *.yaml file there")])
     return files
+
+
+def _routes(directory: Path, policies: Sequence[Policy]) -> Routes:
+    files = routes_files(directory)
+    if len(files) > 1:
+        what = f"{files[0].name} stands beside it"
+        raise PolicyError([Problem(str(files[1]), 1, 1, what, "keep one of them")])
+    return load_routes(files[0], [policy.name for policy in policies]) if files else _NO_ROUTES
 
 
 def _shared_names(policies: Sequence[Policy]) -> list[Problem]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,6 +14,7 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
+from guard.sdk.credentials import Credentials
 from guard.sdk.deltas import AsyncDeltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import AsyncGuardStream, Event, OnBlock, opening_content
@@ -43,7 +46,17 @@ class AsyncGuardClient:
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, retries: int = DEFAULT_RETRIES
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        tls: bool | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
+        token: str | Path | None = None,
+        allow_insecure_token: bool | None = None,
     ) -> None:
         """Prepare a client; it connects with the first call.
 
@@ -51,11 +64,29 @@ class AsyncGuardClient:
             address: ``HOST:PORT`` or ``unix:PATH``.
             timeout: Seconds that a call may take, its retries included.
             retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+            tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
+            ca: File of the server's authorities in PEM; public ones if not given.
+            cert: File of the client's certificate, where the server asks for one; with ``key``.
+            key: File of its private key.
+            token: What the server's ``token_file`` has, or a ``Path`` of a file with it, which may be renewed.
+            allow_insecure_token: Send the token without TLS to another machine, too; else that is refused.
+
+        What is not given of the last six is taken from the environment, see :mod:`guard.sdk.credentials`.
 
         Raises:
-            InvalidInput: The address, or the number of retries, is none.
+            InvalidInput: The address, or the number of retries, is none; a file cannot be read; or the token would be
+                sent where others can read it.
         """
         self._address = callable_address(address)
+        self._credentials = Credentials.of(
+            self._address,
+            tls=tls,
+            ca=ca,
+            cert=cert,
+            key=key,
+            token=token,
+            allow_insecure_token=allow_insecure_token,
+        )
         self._timeout = timeout
         self._options = channel_options(retries)
         self._channel: grpc.aio.Channel | None = None
@@ -144,7 +175,11 @@ class AsyncGuardClient:
         if self._closed:
             raise closed_error()
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=self._options)
+            credentials = self._credentials.channel()
+            if credentials is None:
+                self._channel = grpc.aio.insecure_channel(self._address, options=self._options)
+            else:
+                self._channel = grpc.aio.secure_channel(self._address, credentials, options=self._options)
         return self._channel
 
     async def _stream(
@@ -153,7 +188,8 @@ class AsyncGuardClient:
         method = self._open().stream_stream(
             SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
         )
-        async with aclosing(async_stream_events(method, opening, deltas, timeout, self._address)) as events:
+        called = partial(method, metadata=self._credentials.metadata())
+        async with aclosing(async_stream_events(called, opening, deltas, timeout, self._address)) as events:
             async for event in events:
                 yield event
 
@@ -165,6 +201,6 @@ class AsyncGuardClient:
     ) -> _Response:
         seconds = self._timeout if timeout is None else timeout
         try:
-            return await method(request, timeout=seconds)
+            return await method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:
             raise typed_error(error, self._address, seconds) from None

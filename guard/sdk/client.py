@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,6 +13,7 @@ import grpc
 from guard import wire
 from guard.address import callable_address
 from guard.content import make_content
+from guard.sdk.credentials import Credentials
 from guard.sdk.deltas import Deltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import Event, GuardStream, OnBlock, opening_content
@@ -42,7 +45,17 @@ class GuardClient:
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, *, timeout: float = DEFAULT_TIMEOUT, retries: int = DEFAULT_RETRIES
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        tls: bool | None = None,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
+        token: str | Path | None = None,
+        allow_insecure_token: bool | None = None,
     ) -> None:
         """Prepare a client; it connects with the first call.
 
@@ -50,14 +63,36 @@ class GuardClient:
             address: ``HOST:PORT`` or ``unix:PATH``.
             timeout: Seconds that a call may take, its retries included.
             retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+            tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
+            ca: File of the server's authorities in PEM; public ones if not given.
+            cert: File of the client's certificate, where the server asks for one; with ``key``.
+            key: File of its private key.
+            token: What the server's ``token_file`` has, or a ``Path`` of a file with it, which may be renewed.
+            allow_insecure_token: Send the token without TLS to another machine, too; else that is refused.
+
+        What is not given of the last six is taken from the environment, see :mod:`guard.sdk.credentials`.
 
         Raises:
-            InvalidInput: The address, or the number of retries, is none.
+            InvalidInput: The address, or the number of retries, is none; a file cannot be read; or the token would be
+                sent where others can read it.
         """
         self._address = callable_address(address)
+        self._credentials = Credentials.of(
+            self._address,
+            tls=tls,
+            ca=ca,
+            cert=cert,
+            key=key,
+            token=token,
+            allow_insecure_token=allow_insecure_token,
+        )
         self._timeout = timeout
         self._closed = False
-        self._channel = grpc.insecure_channel(self._address, options=channel_options(retries))
+        options, credentials = channel_options(retries), self._credentials.channel()
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self._address, options=options)
+        else:
+            self._channel = grpc.secure_channel(self._address, credentials, options=options)
         self._screen = self._channel.unary_unary(
             SCREEN, pb.ScreenRequest.SerializeToString, pb.ScreenResponse.FromString
         )
@@ -207,7 +242,8 @@ class GuardClient:
     def _stream(self, opening: pb.StreamOpen, deltas: Deltas, timeout: float | None) -> Generator[Event, None, None]:
         if self._closed:
             raise closed_error()
-        yield from stream_events(self._screen_stream, opening, deltas, timeout, self._address)
+        method = partial(self._screen_stream, metadata=self._credentials.metadata())
+        yield from stream_events(method, opening, deltas, timeout, self._address)
 
     def _call(
         self,
@@ -219,6 +255,6 @@ class GuardClient:
             raise closed_error()
         seconds = self._timeout if timeout is None else timeout
         try:
-            return method(request, timeout=seconds)
+            return method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:
             raise typed_error(error, self._address, seconds) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias, cast
 
@@ -79,7 +80,7 @@ def typed_error(error: grpc.RpcError, address: str, timeout: float | None) -> Gu
     """The error of guard's tree behind a failed call, with what to do about it."""
     code, message = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
-        return Unavailable(f"no guard answers at {address} (start one with `guard serve`, or give its address)")
+        return _unavailable(address, message)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         cure = "give a longer timeout, or the guard more cores"
         within = f" within {timeout:g} s" if timeout is not None else " in time"
@@ -99,6 +100,19 @@ def typed_error(error: grpc.RpcError, address: str, timeout: float | None) -> Gu
             except DecodeError:
                 break  # a proxy's doing: the code and the message are left
     return error_for_code(code.name, message)
+
+
+def _unavailable(address: str, message: str) -> Unavailable:
+    """What became of a connection, as far as gRPC's words tell it."""
+    if failed := re.search(r"Tls handshake failed.*?(?:OPENSSL_internal:([A-Z_]+)|$)", message):
+        why = (failed[1] or "the handshake failed").lower().replace("_", " ")
+        return Unavailable(f"no TLS with {address}: {why} (check ca, and whether the guard there speaks TLS)")
+    if "security handshaker" in message:
+        return Unavailable(f"no TLS with {address}: ca, cert or key is no PEM, or no pair (check the files)")
+    if "Socket closed" in message and "failed to connect" in message:
+        cure = "it may speak TLS, or ask for a certificate: give ca, cert and key"
+        return Unavailable(f"what listens at {address} closes the connection ({cure})")
+    return Unavailable(f"no guard answers at {address} (start one with `guard serve`, or give its address)")
 
 
 def closed_error() -> Unavailable:

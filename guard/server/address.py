@@ -16,19 +16,23 @@ from guard.address import Address
 from guard.errors import Unavailable
 
 
-def check_free(address: Address) -> None:
+def check_free(address: Address, option: str = "--listen") -> None:
     """See that a server can listen here.
+
+    Args:
+        address: Where.
+        option: What an error calls it.
 
     Raises:
         Unavailable: The address is in use, not of this machine, or not permitted.
     """
     if address.path:
-        _check_path_free(address)
+        _check_path_free(address, option)
     else:
-        _check_port_free(address)
+        _check_port_free(address, option)
 
 
-def _check_port_free(address: Address) -> None:
+def _check_port_free(address: Address, option: str) -> None:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -45,10 +49,10 @@ def _check_port_free(address: Address) -> None:
                 probe.bind(place)
                 probe.listen(1)
             except OSError as error:
-                raise _refusal(address, error) from None
+                raise _refusal(address, error, option) from None
 
 
-def _check_path_free(address: Address) -> None:
+def _check_path_free(address: Address, option: str) -> None:
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         try:
             probe.connect(address.path)
@@ -64,12 +68,12 @@ def _check_path_free(address: Address) -> None:
                 return
             raise Unavailable(f"{address}: cannot write to {directory} (create it, or listen elsewhere)") from None
         except OSError as error:
-            raise _refusal(address, error) from None
-    raise _refusal(address, OSError(errno.EADDRINUSE, ""))
+            raise _refusal(address, error, option) from None
+    raise _refusal(address, OSError(errno.EADDRINUSE, ""), option)
 
 
-def _refusal(address: Address, error: OSError) -> Unavailable:
+def _refusal(address: Address, error: OSError, option: str) -> Unavailable:
     if error.errno == errno.EADDRINUSE:
-        return Unavailable(f"{address} is already in use (stop what listens there, or give --listen another address)")
+        return Unavailable(f"{address} is already in use (stop what listens there, or give {option} another address)")
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return Unavailable(f"{address}: {reason} (give --listen another address)")
+    return Unavailable(f"{address}: {reason} (give {option} another address)")

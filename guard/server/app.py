@@ -7,6 +7,8 @@ import logging
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 from grpc_reflection.v1alpha import reflection
@@ -17,12 +19,20 @@ from guard.classifier.cache import ScoreCache
 from guard.engine import Engine
 from guard.errors import Unavailable
 from guard.policy.load import resolve_policy
+from guard.server.access import Access
 from guard.server.address import check_free
+from guard.server.decision_log import open_log
 from guard.server.health import Health
+from guard.server.live import Live
 from guard.server.logs import configure_logs
+from guard.server.metrics import Metrics, ServerState
+from guard.server.metrics_port import MetricsPort
+from guard.server.observer import Observer
+from guard.server.reload import Reloader, model_source, policy_source
 from guard.server.screener import Screener
 from guard.server.servicer import SERVICE, GuardServicer
 from guard.server.settings import Settings
+from guard.server.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -30,30 +40,103 @@ _log = logging.getLogger(__name__)
 # lies above ours, so that what is too large is told as such, with the field named.
 _TRANSPORT_HEADROOM = 4
 
+# Seconds that the decision log has to write what waits, after the last request.
+_FLUSH = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where an engine comes from, under observation since before it was read; None for what is in the package."""
+
+    policy: Path | None
+    model: Path | None
+    policy_watch: Watch
+    model_watch: Watch
+
+    @classmethod
+    def of(cls, settings: Settings) -> Files:
+        """The files that the settings name.
+
+        Raises:
+            InvalidInput: There is no such policy.
+        """
+        policy = None if settings.policy is None else resolve_policy(settings.policy)
+        return cls(policy, settings.model, _watch(policy), _watch(settings.model))
+
+
+def _watch(path: Path | None) -> Watch:
+    return Watch() if path is None else Watch(path)
+
 
 class GuardServer:
     """An engine behind gRPC with health and reflection. Belongs to one event loop; starts once and stops once.
 
     Attributes:
         addresses: Where it listens, with the real ports; empty before :meth:`start`.
+        metrics_address: Where its metrics are; None without such a port, and before :meth:`start`.
         screener: Decides; its ``load`` says what waits and what was counted.
     """
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, settings: Settings, files: Files | None = None) -> None:
+        """Prepare a server.
+
+        Args:
+            engine: Decides, until something is loaded again.
+            settings: How to run.
+            files: Where the engine came from; those of the settings, as they are now, if not given.
+
+        Raises:
+            InvalidInput: A file of tokens, certificates or a key cannot be used.
+            Unavailable: The decision log cannot be written.
+        """
+        files = files or Files.of(settings)
         self.addresses: tuple[Address, ...] = ()
+        self.metrics_address: Address | None = None
         self._settings = settings
+        self._access = Access(settings)
+        self._live = Live(engine, lambda old: _log.info("no call uses model %s any more", old.artifact.identity))
+        self._metrics = Metrics(self._state)
+        self._decision_log = open_log(settings)
+        observer = Observer(self._metrics, self._decision_log)
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="prepare")
         self._batcher = Batcher(
             workers=settings.workers,
             max_batch_tokens=settings.max_batch_tokens,
             max_queue_tokens=settings.max_queue_tokens,
             batching=settings.batching,
+            observe=self._metrics.batch,
         )
         cache = ScoreCache(settings.cache_entries) if settings.cache_entries else None
         self.screener = Screener(self._batcher, self._pool, cache=cache, timeout=settings.request_timeout)
-        self._servicer = GuardServicer(engine, self.screener, self._pool, max_message_bytes=settings.max_message_bytes)
+        self._servicer = GuardServicer(
+            self._live,
+            self.screener,
+            self._pool,
+            observer,
+            max_message_bytes=settings.max_message_bytes,
+            max_streams=settings.max_streams,
+            stream_timeout=settings.stream_timeout,
+        )
+        self._reloader = Reloader(
+            (
+                policy_source(self._live, files.policy, files.policy_watch),
+                model_source(
+                    self._live,
+                    files.model,
+                    files.model_watch,
+                    threads=settings.threads,
+                    max_tokens=settings.max_tokens,
+                ),
+                *self._access.sources,
+            ),
+            self._metrics.reloaded,
+        )
+        self._watching: asyncio.Task[None] | None = None
+        self._metrics_port: MetricsPort | None = None
+        self._serving = False
         self._health = Health((SERVICE,))
         self._server = grpc.aio.server(
+            interceptors=self._access.interceptors(observer),
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", settings.max_message_bytes * _TRANSPORT_HEADROOM),
@@ -61,7 +144,7 @@ class GuardServer:
                 # A caller whose machine vanished says no goodbye; its streams end when it no longer answers a ping.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
-            ]
+            ],
         )
 
     async def start(self) -> None:
@@ -77,15 +160,29 @@ class GuardServer:
             # All before the first: gRPC gives no bound address back.
             for address in self._settings.addresses:
                 check_free(address)
+            self._open_metrics()
             self.addresses = tuple(self._bind(address) for address in self._settings.addresses)
         except Unavailable:
             await self._end(0)
             raise
         await self._server.start()
         await self._health.serving()
+        self._serving = True
+        if self._settings.watch:
+            self._watching = asyncio.ensure_future(self._reloader.run(self._settings.watch))
+
+    async def reload(self) -> None:
+        """Load policies, model, tokens and certificates again, and open the decision log's file anew.
+
+        What is broken is logged and counted, and what was loaded before stays.
+        """
+        if self._decision_log is not None:
+            self._decision_log.reopen()
+        await self._reloader.reload()
 
     async def stop(self) -> None:
         """Tell health NOT_SERVING, refuse new calls, let those in flight finish within the grace, and end."""
+        self._serving = False
         await self._health.not_serving()
         stopping = asyncio.ensure_future(self._server.stop(self._settings.grace))
         idle = asyncio.ensure_future(self._servicer.idle())
@@ -97,42 +194,69 @@ class GuardServer:
 
     def _bind(self, address: Address) -> Address:
         try:
-            port = self._server.add_insecure_port(str(address))
-        except RuntimeError:
+            port = self._access.bind(self._server, address)
+        except (RuntimeError, OSError):
             # Free a moment ago: somebody else was faster.
             raise Unavailable(f"{address} cannot be listened at (give --listen another address)") from None
         return address.with_port(port)
 
+    def _open_metrics(self) -> None:
+        if self._settings.metrics is not None:
+            address = Address.parse(self._settings.metrics, "metrics")
+            self._metrics_port = MetricsPort(address, self._metrics.registry, lambda: self._serving)
+            self.metrics_address = self._metrics_port.address
+
+    def _state(self) -> ServerState:
+        log = self._decision_log
+        return ServerState(
+            info=self._live.engine.info(),
+            in_flight=self._servicer.in_flight,
+            streams=self._servicer.streams,
+            load=self.screener.load,
+            log_written=None if log is None else log.written,
+            log_dropped=0 if log is None else log.dropped,
+        )
+
     async def _end(self, grace: float | None) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self._server.stop(grace)
         # A text that is at work outlasts the grace; meanwhile the loop tells its caller.
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        if self._decision_log is not None:
+            await asyncio.to_thread(self._decision_log.close, _FLUSH)
+        if self._metrics_port is not None:
+            await asyncio.to_thread(self._metrics_port.close)
 
 
 def serve(settings: Settings) -> None:
     """Load, warm up, listen, print one ready line per address, and answer until SIGTERM or SIGINT.
 
     Raises:
-        InvalidInput: There is no such policy.
+        InvalidInput: There is no such policy, or a file of tokens, certificates or a key cannot be used.
         ArtifactError: The model directory cannot be used.
         PolicyError: A policy has mistakes.
-        Unavailable: An address is in use or cannot be listened at.
+        Unavailable: An address is in use or cannot be listened at, or the decision log cannot be written.
     """
     configure_logs(settings.log_level, settings.log_format)
-    policy = None if settings.policy is None else resolve_policy(settings.policy)
-    engine = Engine.load(settings.model, policy, threads=settings.threads, max_tokens=settings.max_tokens)
+    files = Files.of(settings)
+    engine = Engine.load(files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens)
     engine.warm_up()
-    asyncio.run(_serve(engine, settings))
+    asyncio.run(_serve(engine, settings, files))
 
 
-async def _serve(engine: Engine, settings: Settings) -> None:
+async def _serve(engine: Engine, settings: Settings, files: Files) -> None:
     asked_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_end.set)
-    server = GuardServer(engine, settings)
+    server = GuardServer(engine, settings, files)
     await server.start()
+    reloads: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGHUP, lambda: _remember(reloads, loop.create_task(server.reload())))
+    if server.metrics_address is not None:
+        _log.info("metrics on http://%s/metrics", server.metrics_address)
     loaded = _loaded(engine)
     for address in server.addresses:
         # Scripts wait for this line on standard output, so it must not linger in a buffer.
@@ -144,6 +268,12 @@ async def _serve(engine: Engine, settings: Settings) -> None:
     _log.info("draining, at most %g s", settings.grace)
     await server.stop()
     _log.info("stopped")
+
+
+def _remember(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+    """Keep a task until it is done: the loop itself does not."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 def _loaded(engine: Engine) -> str:

@@ -21,8 +21,10 @@ from grpc_status import rpc_status
 
 from guard import wire
 from guard.engine import Engine
-from guard.errors import GuardError, InternalError, InvalidInput, place_of
+from guard.errors import GuardError, InternalError, InvalidInput, Overloaded, place_of
 from guard.server.decode import decode_content, decode_contents
+from guard.server.live import Live
+from guard.server.observer import Observer
 from guard.server.screener import Screener
 from guard.server.streams import StreamCall
 from guard.status import call_status, item_status
@@ -36,25 +38,49 @@ _log = logging.getLogger(__name__)
 
 
 class GuardServicer:
-    """The service's methods. Belongs to one event loop; the engine is shared with the pool's threads."""
+    """The service's methods. Belongs to one event loop; an engine is shared with the pool's threads."""
 
-    def __init__(self, engine: Engine, screener: Screener, pool: Executor, *, max_message_bytes: int) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        live: Live,
+        screener: Screener,
+        pool: Executor,
+        observer: Observer,
+        *,
+        max_message_bytes: int,
+        max_streams: int,
+        stream_timeout: float,
+    ) -> None:
+        """Serve the current engine.
+
+        Args:
+            live: Holds the engine; a call keeps the one that it begins with.
+            screener: Decides.
+            pool: Its threads count large deltas of streams.
+            observer: Told of every decision and every refusal.
+            max_message_bytes: Limit on one message.
+            max_streams: Streams that may be open at once.
+            stream_timeout: Seconds that a stream may take in all.
+        """
+        self._live = live
         self._screener = screener
         self._pool = pool
+        self._observer = observer
         self._max_message_bytes = max_message_bytes
+        self._max_streams = max_streams
+        self._stream_timeout = stream_timeout
+        self._streams = 0
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @property
-    def limits(self) -> Limits:
+    def limits(self, engine: Engine) -> Limits:
         """What one call may carry: the engine's limits with the server's bound on a message."""
-        return replace(self._engine.info().limits, max_message_bytes=self._max_message_bytes)
+        return replace(engine.info().limits, max_message_bytes=self._max_message_bytes)
 
     def rpcs(self) -> grpc.GenericRpcHandler:
         """The service for a server. Requests stay bytes, so that their decoding can fail with a clear answer."""
-        methods: dict[str, Callable[[bytes, float | None], Awaitable[Message]]] = {
+        methods: dict[str, Callable[[Engine, bytes, float | None], Awaitable[Message]]] = {
             "Screen": self.screen,
             "ScreenBatch": self.screen_batch,
             "GetInfo": self.get_info,
@@ -63,14 +89,25 @@ class GuardServicer:
         by_name["ScreenStream"] = self._stream_rpc("ScreenStream", self.screen_stream)
         return grpc.method_handlers_generic_handler(SERVICE, by_name)
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that are being answered, open streams among them."""
+        return self._in_flight
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams
+
     async def idle(self) -> None:
         """Wait until no call is in flight."""
         await self._idle.wait()
 
-    async def screen(self, raw: bytes, remaining: float | None = None) -> pb.ScreenResponse:
+    async def screen(self, engine: Engine, raw: bytes, remaining: float | None = None) -> pb.ScreenResponse:
         """Screen one text.
 
         Args:
+            engine: Decides.
             raw: A ScreenRequest.
             remaining: Seconds until the caller gives up; None if it never does.
 
@@ -81,12 +118,13 @@ class GuardServicer:
         """
         self._check_size("content", raw)
         content = wire.content_from_proto(decode_content(raw))
-        (result,) = await self._screener.screen(self._engine, [content], self._screener.expires(remaining))
+        (result,) = await self._screener.screen(engine, [content], self._screener.expires(remaining))
         if isinstance(result, GuardError):
             raise result
+        self._observer.decided(content, result)
         return pb.ScreenResponse(decision=wire.decision_to_proto(result))
 
-    async def screen_batch(self, raw: bytes, remaining: float | None = None) -> pb.ScreenBatchResponse:
+    async def screen_batch(self, engine: Engine, raw: bytes, remaining: float | None = None) -> pb.ScreenBatchResponse:
         """Screen several texts; a broken item fails alone, with a status of its own.
 
         Raises:
@@ -97,30 +135,55 @@ class GuardServicer:
         expires = self._screener.expires(remaining)
         self._check_size("contents", raw)
         items = [_read(item) for item in decode_contents(raw)]
-        limit = self.limits.max_batch_items
+        limit = self.limits(engine).max_batch_items
         if len(items) > limit:
             raise InvalidInput.of("contents", f"{len(items)} items, the limit is {limit}", "send smaller batches")
         sound = [item for item in items if isinstance(item, Content)]
-        decided = iter(await self._screener.screen(self._engine, sound, expires))
+        found = await self._screener.screen(engine, sound, expires)
+        for content, result in zip(sound, found, strict=True):
+            if isinstance(result, Decision):
+                self._observer.decided(content, result)
+        decided = iter(found)
         results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
+        for result in results:
+            if isinstance(result, GuardError):
+                self._observer.refused(result)
         return pb.ScreenBatchResponse(results=map(_result, results))
 
-    def screen_stream(
-        self, events: AsyncIterator[bytes], remaining: float | None = None
+    async def screen_stream(
+        self, engine: Engine, events: AsyncIterator[bytes], remaining: float | None = None
     ) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
         """Screen a stream while it is written; what comes back was screened, and the last message is the decision.
 
         Raises:
             InvalidInput: An event breaks the contract; its field is named.
-            Overloaded: The stream is refused when it opens; later it waits.
-            DeadlineExceeded: The caller has given up already.
+            Overloaded: Too many streams are open, or a slice would be late; a stream that was let in waits instead.
+            DeadlineExceeded: The caller has given up already, or the stream took longer than one may; what is held
+                does not leave.
         """
-        expires = math.inf if remaining is None else self._screener.expires(remaining)
-        return StreamCall(self._engine, self._screener, self._pool, events, self._check_size, expires).answer()
+        if self._streams >= self._max_streams:
+            raise Overloaded(f"{self._streams} streams are open, as many as may be (retry later, or raise max_streams)")
+        call = StreamCall(
+            engine,
+            self._screener,
+            self._pool,
+            events,
+            self._check_size,
+            self._observer.stream(),
+            expires=math.inf if remaining is None else self._screener.expires(remaining),
+            timeout=self._stream_timeout,
+        )
+        self._streams += 1
+        try:
+            async with aclosing(call.answer()) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            self._streams -= 1
 
-    async def get_info(self, _raw: bytes, _remaining: float | None = None) -> pb.GetInfoResponse:
+    async def get_info(self, engine: Engine, _raw: bytes, _remaining: float | None = None) -> pb.GetInfoResponse:
         """Say what is loaded."""
-        return wire.info_to_proto(replace(self._engine.info(), limits=self.limits))
+        return wire.info_to_proto(replace(engine.info(), limits=self.limits(engine)))
 
     def _check_size(self, field: str, raw: bytes) -> None:
         if len(raw) > self._max_message_bytes:
@@ -128,55 +191,59 @@ class GuardServicer:
             raise InvalidInput.of(field, reason, "send less at once, or raise --max-message-bytes")
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self) -> Iterator[Engine]:
+        """Count a call and give it the engine that it keeps."""
         self._in_flight += 1
         self._idle.clear()
         try:
-            yield
+            with self._live.use() as engine:
+                yield engine
         finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
 
     def _rpc(
-        self, name: str, method: Callable[[bytes, float | None], Awaitable[Message]]
+        self, name: str, method: Callable[[Engine, bytes, float | None], Awaitable[Message]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(raw: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
-            with self._counted():
+            with self._counted() as engine:
                 try:
-                    return await method(raw, context.time_remaining())
+                    return await method(engine, raw, context.time_remaining())
                 except Exception as error:  # a defect, too, must reach the caller with a code of its own
-                    failure = _failure(name, error)
+                    failure = self._failure(name, error)
                 return await context.abort_with_status(rpc_status.to_status(call_status(failure)))
 
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialize)
 
     def _stream_rpc(
-        self, name: str, method: Callable[[AsyncIterator[bytes], float | None], AsyncGenerator[Message, None]]
+        self,
+        name: str,
+        method: Callable[[Engine, AsyncIterator[bytes], float | None], AsyncGenerator[Message, None]],
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(
             events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
         ) -> AsyncIterator[Message]:
-            with self._counted():
+            with self._counted() as engine:
                 try:
                     # Closed at once, also where the caller left: a stream holds a read that is under way.
-                    async with aclosing(method(events, context.time_remaining())) as messages:
+                    async with aclosing(method(engine, events, context.time_remaining())) as messages:
                         async for message in messages:
                             yield message
                     return
                 except Exception as error:  # as above
-                    failure = _failure(name, error)
+                    failure = self._failure(name, error)
                 await context.abort_with_status(rpc_status.to_status(call_status(failure)))
 
         return grpc.stream_stream_rpc_method_handler(answer, response_serializer=_serialize)
 
-
-def _failure(name: str, error: Exception) -> GuardError:
-    """What a caller is told. An exception's message may hold the text: type and place go to the log, and no more."""
-    if isinstance(error, GuardError):
+    def _failure(self, name: str, error: Exception) -> GuardError:
+        """What a caller is told. An exception's message may hold the text: the log gets its type and place only."""
+        if not isinstance(error, GuardError):
+            _log.error("%s failed: %s", name, place_of(error))
+            error = InternalError("the guard failed on this request, its text is unscreened (see its log)")
+        self._observer.refused(error)
         return error
-    _log.error("%s failed: %s", name, place_of(error))
-    return InternalError("the guard failed on this request, its text is unscreened (see its log)")
 
 
 def _read(item: pb.Content | InvalidInput) -> Content | InvalidInput:

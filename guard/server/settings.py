@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.address import Address
 from guard.errors import InvalidInput, Violation
+from guard.policy.suggest import did_you_mean
 from guard.types import DEFAULT_ADDRESS, MAX_BATCH_TOKENS, MAX_MESSAGE_BYTES, MAX_QUEUE_TOKENS
+
+_PREFIX = "GUARD_"
+#: The decision log's key, where it comes from the environment: a command line shows it to everybody.
+KEY_VARIABLE = "GUARD_DECISION_LOG_KEY"
+#: Variables of the clients; see :mod:`guard.sdk.credentials`.
+_CLIENT_PREFIX = "GUARD_CLIENT_"
+# What Kubernetes sets for a Service named guard, in every pod of its namespace.
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT.*)$|_PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?$")
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -37,7 +47,7 @@ def _mistake(what: str, cure: str) -> PydanticCustomError:
 class Settings(BaseSettings):
     """How a server runs. Immutable; made by :meth:`load`."""
 
-    model_config = SettingsConfigDict(env_prefix="GUARD_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     listen: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(DEFAULT_ADDRESS,),
@@ -72,8 +82,48 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         default=MAX_MESSAGE_BYTES, ge=1024, le=256 * 1024 * 1024, description="Limit on one request's bytes."
     )
+    max_streams: int = Field(default=1000, ge=1, le=1_000_000, description="Streams that may be open at once.")
+    stream_timeout: float = Field(
+        default=3600.0, gt=0, le=7 * 86400, description="Seconds that a stream may take in all."
+    )
     grace: float = Field(
         default=10.0, ge=0, le=3600, description="Seconds that requests in flight may take after SIGTERM."
+    )
+    watch: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="Seconds between two looks at the files of policies, model, certificates and tokens; 0 is never.",
+    )
+    socket_mode: str = Field(
+        default="600", pattern="^0?[0-7]{3}$", description="File mode of unix sockets, in octal: who may connect."
+    )
+    token_file: Path | None = Field(
+        default=None, description="Bearer tokens, one a line; without one of them health alone answers."
+    )
+    tls_cert: Path | None = Field(
+        default=None, description="Certificate chain in PEM; HOST:PORT addresses speak TLS then."
+    )
+    tls_key: Path | None = Field(default=None, description="Its private key in PEM.")
+    tls_client_ca: Path | None = Field(
+        default=None, description="Authorities in PEM; clients need a certificate of theirs then."
+    )
+    metrics: str | None = Field(
+        default=None, description="HOST:PORT of /metrics, /healthz and /readyz over HTTP; none if not given."
+    )
+    decision_log: Path | None = Field(
+        default=None, description="File that gets a record of every decision; - is standard output."
+    )
+    decision_log_text: bool = Field(default=False, description="Records carry the texts themselves, too.")
+    decision_log_key_file: Path | None = Field(
+        default=None, description=f"Key that texts are named with, at least 16 bytes; or {KEY_VARIABLE}."
+    )
+    decision_log_max_bytes: int = Field(
+        default=100 * 1024 * 1024, ge=1024, description="Size at which the file is rotated."
+    )
+    decision_log_files: int = Field(default=5, ge=1, le=1000, description="Files kept in all, FILE, FILE.1 ...")
+    decision_log_buffer: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Records that may wait to be written; more are dropped."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text or JSON an event.")
@@ -97,6 +147,28 @@ class Settings(BaseSettings):
                 raise _mistake(f"{address} is given twice", "give each address once")
         return value
 
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                address = Address.parse(value, "metrics")
+            except InvalidInput as error:
+                (violation,) = error.violations
+                raise _mistake(violation.reason, violation.cure) from None
+            if address.path:
+                raise _mistake("a unix socket", "give HOST:PORT, such as 127.0.0.1:9464")
+        return value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            lacking = "tls_key" if self.tls_key is None else "tls_cert"
+            raise _mistake(f"{lacking} is missing", "give the certificate and its key")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise _mistake("tls_client_ca without a certificate", "give tls_cert and tls_key, too")
+        return self
+
     @property
     def addresses(self) -> tuple[Address, ...]:
         """``listen``, parsed."""
@@ -113,10 +185,27 @@ class Settings(BaseSettings):
             InvalidInput: Every broken option is named.
         """
         given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, (), [])}
+        found = _unknown_variables(cls.model_fields)
         try:
-            return cls(**given)
+            settings = cls(**given)
         except ValidationError as error:
-            raise InvalidInput(
-                Violation(str(e["loc"][0]), e["msg"], e.get("ctx", {}).get("cure", "see guard serve --help"))
+            found += [
+                Violation(str((*e["loc"], "tls")[0]), e["msg"], e.get("ctx", {}).get("cure", "see guard serve --help"))
                 for e in error.errors()
-            ) from None
+            ]
+        if found:
+            raise InvalidInput(found)
+        return settings
+
+
+def _unknown_variables(fields: Iterable[str]) -> list[Violation]:
+    """Variables that look like options and are none: a mistyped one would silently leave its default."""
+    known = {f"{_PREFIX}{name.upper()}" for name in fields} | {KEY_VARIABLE}
+    return [
+        Violation(name, "no such option", did_you_mean(name, known) or "see guard serve --help, or unset it")
+        for name in sorted(os.environ)
+        if name.startswith(_PREFIX)
+        and not name.startswith(_CLIENT_PREFIX)
+        and name not in known
+        and not _SERVICE_LINK.search(name)
+    ]

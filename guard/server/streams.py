@@ -15,8 +15,9 @@ from typing import TypeVar
 
 from guard import wire
 from guard.engine import Engine
-from guard.errors import InvalidInput
+from guard.errors import DeadlineExceeded, InvalidInput
 from guard.server.decode import decode_event
+from guard.server.observer import StreamObserver
 from guard.server.screener import Screener
 from guard.stream import Screening
 from guard.v1 import guard_pb2 as pb
@@ -40,7 +41,10 @@ class StreamCall:
         pool: Executor,
         events: AsyncIterator[bytes],
         check_size: Callable[[str, bytes], None],
+        observer: StreamObserver,
+        *,
         expires: float,
+        timeout: float,
     ) -> None:
         """Take a call.
 
@@ -50,7 +54,10 @@ class StreamCall:
             pool: Its threads count large deltas.
             events: The caller's messages; their end is a half-close.
             check_size: Raises where a message has too many bytes.
-            expires: When the last answer is due, on the clock of :func:`time.monotonic`.
+            observer: Told of the text and of the decision.
+            expires: When the caller gives up, on the clock of :func:`time.monotonic`; what is late is decided by
+                ``on_error``.
+            timeout: Seconds that the stream may take in all.
         """
         self._engine = engine
         self._screener = screener
@@ -58,6 +65,9 @@ class StreamCall:
         self._pool = pool
         self._events = events
         self._check_size = check_size
+        self._observer = observer
+        self._timeout = timeout
+        self._ends = asyncio.get_running_loop().time() + timeout
         self._coming: asyncio.Future[bytes | None] | None = None
         self._said_all = False
         self._max_hold = 0.0
@@ -68,18 +78,21 @@ class StreamCall:
         Raises:
             InvalidInput: An event breaks the contract; its field is named. What is held does not leave.
             Overloaded: The stream is refused when it opens.
-            DeadlineExceeded: Its deadline was over before it began.
+            DeadlineExceeded: Its deadline was over before it began, or its time is over. What is held does not leave.
         """
         try:
             screening = await self._open()
             while screening.decision is None:
                 await self._take(screening)
                 while screening.due:
+                    self._check_time()
                     text = await self._screener.run(
                         self._engine, screening.advancing(), characters=screening.held, expires=self._expires
                     )
                     if text:
+                        self._observer.released(text)
                         yield pb.ScreenStreamResponse(released=pb.StreamReleased(text=text))
+            self._observer.decided(screening.content, screening.decision)
             yield pb.ScreenStreamResponse(decision=wire.decision_to_proto(screening.decision))
             if not self._said_all:
                 await self._linger()
@@ -89,7 +102,9 @@ class StreamCall:
                 self._coming.cancel()
 
     async def _open(self) -> Screening:
-        raw = await anext(self._events, None)
+        self._coming = asyncio.ensure_future(self._next())
+        await self._wait(None)
+        raw, self._coming = self._coming.result(), None
         if raw is None:
             raise InvalidInput.of("open", "missing", "send it first")
         self._check_size("open", raw)
@@ -107,7 +122,7 @@ class StreamCall:
         """Wait for the caller's next event, or for its pause, and count it."""
         if self._coming is None:
             self._coming = asyncio.ensure_future(self._next())
-        await asyncio.wait({self._coming}, timeout=self._max_hold if screening.stalled else None)
+        await self._wait(self._max_hold if screening.stalled else None)
         if not self._coming.done():
             screening.pause()
             return
@@ -122,10 +137,12 @@ class StreamCall:
             case "close":
                 self._said_all = True
                 screening.close()
-            case "delta" if len(event.delta.text) > _LARGE:
-                await self._in_pool(lambda: screening.push(event.delta.text))
             case "delta":
-                screening.push(event.delta.text)
+                self._observer.received(event.delta.text)
+                if len(event.delta.text) > _LARGE:
+                    await self._in_pool(lambda: screening.push(event.delta.text))
+                else:
+                    screening.push(event.delta.text)
             case _:
                 raise InvalidInput.of("open", "sent twice", "open another stream")
 
@@ -139,6 +156,22 @@ class StreamCall:
             async with asyncio.timeout(_LINGER):
                 while self._coming is None or await self._coming is not None:
                     self._coming = asyncio.ensure_future(self._next())
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait for what is coming, at most so long.
+
+        Raises:
+            DeadlineExceeded: Not beyond the stream's end.
+        """
+        assert self._coming is not None
+        left = self._ends - asyncio.get_running_loop().time()
+        await asyncio.wait({self._coming}, timeout=max(0.0, left if seconds is None else min(left, seconds)))
+        self._check_time(over=not self._coming.done() and (seconds is None or left <= seconds))
+
+    def _check_time(self, *, over: bool = False) -> None:
+        if over or asyncio.get_running_loop().time() >= self._ends:
+            cure = "end it earlier, or raise stream_timeout"
+            raise DeadlineExceeded(f"the stream took {self._timeout:g} s, what is held is unscreened ({cure})")
 
     async def _next(self) -> bytes | None:
         return await anext(self._events, None)

@@ -39,6 +39,21 @@ def test_every_option_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch
         "CACHE_ENTRIES": "0",
         "MAX_MESSAGE_BYTES": "2048",
         "GRACE": "1.5",
+        "MAX_STREAMS": "7",
+        "STREAM_TIMEOUT": "60",
+        "WATCH": "0.5",
+        "SOCKET_MODE": "0660",
+        "TOKEN_FILE": "tokens",
+        "TLS_CERT": "c.pem",
+        "TLS_KEY": "k.pem",
+        "TLS_CLIENT_CA": "ca.pem",
+        "METRICS": "127.0.0.1:9464",
+        "DECISION_LOG": "d.jsonl",
+        "DECISION_LOG_TEXT": "true",
+        "DECISION_LOG_KEY_FILE": "key",
+        "DECISION_LOG_MAX_BYTES": "4096",
+        "DECISION_LOG_FILES": "3",
+        "DECISION_LOG_BUFFER": "11",
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
     }
@@ -59,6 +74,21 @@ def test_every_option_is_an_environment_variable(monkeypatch: pytest.MonkeyPatch
         "cache_entries": 0,
         "max_message_bytes": 2048,
         "grace": 1.5,
+        "max_streams": 7,
+        "stream_timeout": 60,
+        "watch": 0.5,
+        "socket_mode": "0660",
+        "token_file": Path("tokens"),
+        "tls_cert": Path("c.pem"),
+        "tls_key": Path("k.pem"),
+        "tls_client_ca": Path("ca.pem"),
+        "metrics": "127.0.0.1:9464",
+        "decision_log": Path("d.jsonl"),
+        "decision_log_text": True,
+        "decision_log_key_file": Path("key"),
+        "decision_log_max_bytes": 4096,
+        "decision_log_files": 3,
+        "decision_log_buffer": 11,
         "log_level": "debug",
         "log_format": "json",
     }
@@ -96,3 +126,52 @@ def test_address_given_twice_is_refused() -> None:
     with pytest.raises(InvalidInput, match="given twice"):
         Settings.load(listen=("127.0.0.1:50061", "127.0.0.1:50061"))
     assert len(Settings.load(listen=("127.0.0.1:0", "127.0.0.1:0")).addresses) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("GUARD_TOKEN_FIEL", "GUARD_TOKEN_FIEL: no such option (did you mean GUARD_TOKEN_FILE?)"),
+        ("GUARD_LISTENS", "GUARD_LISTENS: no such option (did you mean GUARD_LISTEN?)"),
+        ("GUARD_CERTIFICATE_OF_THE_SERVER", "no such option (see guard serve --help, or unset it)"),
+    ],
+)
+def test_mistyped_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, said: str) -> None:
+    """A variable that looks like an option and is none is an error: its option would silently keep its default."""
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(InvalidInput) as caught:
+        Settings.load(workers=0)
+    assert said in str(caught.value)
+    assert "workers" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GUARD_SERVICE_HOST", "GUARD_SERVICE_PORT", "GUARD_SERVICE_PORT_GRPC", "GUARD_PORT", "GUARD_PORT_50061_TCP",
+        "GUARD_PORT_50061_TCP_ADDR", "GUARD_METRICS_SERVICE_HOST", "GUARD_CLIENT_TOKEN", "GUARD_DECISION_LOG_KEY",
+    ],
+)  # fmt: skip
+def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What Kubernetes sets for a Service named guard, and what the clients read, is no option of the server."""
+    monkeypatch.setenv(name, "tcp://10.0.0.1:50061")
+    assert Settings.load().listen == ("127.0.0.1:50061",)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tls_cert": "c.pem"}, "tls: tls_key is missing (give the certificate and its key)"),
+        ({"tls_key": "k.pem"}, "tls: tls_cert is missing (give the certificate and its key)"),
+        ({"tls_client_ca": "ca.pem"}, "tls: tls_client_ca without a certificate (give tls_cert and tls_key, too)"),
+        ({"metrics": "unix:/run/m"}, "metrics: a unix socket (give HOST:PORT, such as 127.0.0.1:9464)"),
+        ({"metrics": "9464"}, "metrics: no address: '9464'"),
+        ({"socket_mode": "rw"}, "socket_mode: "),
+        ({"stream_timeout": 0}, "stream_timeout: "),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, object], said: str) -> None:
+    """Half of a key pair, an address of the wrong kind, a mode that is none: each is named with its cure."""
+    with pytest.raises(InvalidInput) as caught:
+        Settings.load(**options)
+    assert said in str(caught.value)
