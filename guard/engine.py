@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import OTHER, language_of
 from guard.normalize import Normalized, normalize
+from guard.policy.allow import Doubt, doubts, lifted, with_terms
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
+from guard.policy.terms import detections as places_of
 from guard.recognizers import detect
 from guard.rewrite import mask
 from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
@@ -228,10 +230,30 @@ class Engine:
         """Score and evaluate; what could not be read or scored is found degraded."""
         queries = {index: query for index, subject in enumerate(subjects) if (query := subject.query)}
         scores = dict(zip(queries, self._score(list(queries.values())), strict=True))
-        return [
+        found = [
             scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
             for index, subject in enumerate(subjects)
         ]
+        return [
+            self._settled(subject, finding) if isinstance(finding, _Finding) and finding.doubts else finding
+            for subject, finding in zip(subjects, found, strict=True)
+        ]
+
+    def _settled(self, subject: _Subject, finding: _Finding) -> _Finding:
+        """The finding after rules that fired beside their allow-terms were asked again; rare, so one text at a time."""
+        scores, timings = finding.scored.scores, finding.timings
+        for doubt in finding.doubts:
+            direction = subject.content.direction
+            answers = self._score([Query(text, direction, subject.context) for text in doubt.texts])
+            sound = [answer if isinstance(answer, Scored) else None for answer in answers]
+            scores = lifted(doubt, scores, finding.detections, [answer.scores if answer else None for answer in sound])
+            timings = _sum(timings, *(answer.timings for answer in sound if answer))
+        try:
+            outcome = _outcome(subject, scores, finding.detections)
+        except Exception as error:  # a score that is no number: on_error decides
+            _log_failure(error)
+            return _unscreened(subject.policy)
+        return replace(finding, scored=replace(finding.scored, scores=scores), outcome=outcome, timings=timings)
 
     def _score(self, queries: Sequence[Query]) -> list[Scored | InvalidInput | None]:
         """The classifier's answers; None where it failed."""
@@ -339,6 +361,7 @@ class _Finding:
     outcome: Outcome
     timings: Timings
     degraded: bool = False
+    doubts: tuple[Doubt, ...] = ()
 
 
 def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
@@ -356,12 +379,22 @@ def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
     if scored is None or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
-        detections = _within(detect(subject.normalized), subject.part)
-        outcome = evaluate(subject.policy, subject.content.direction, scored.scores, detections)
+        terms, text = subject.policy.terms, subject.normalized.text
+        hits = terms.find(text) if terms else ()
+        detections = _within((*detect(subject.normalized), *places_of(hits, subject.normalized)), subject.part)
+        if terms:
+            scored = replace(scored, scores=with_terms(subject.policy, scored.scores, detections, hits))
+        outcome = _outcome(subject, scored.scores, detections)
+        unsure = doubts(subject.policy, outcome, text, hits) if hits else ()
     except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
         _log_failure(error)
         return _unscreened(subject.policy)
-    return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)))
+    return _Finding(scored, detections, outcome, replace(scored.timings, decide=_since(began)), doubts=unsure)
+
+
+def _outcome(subject: _Subject, scores: Mapping[str, float], detections: Sequence[Detection]) -> Outcome:
+    content = subject.content
+    return evaluate(subject.policy, content.direction, scores, detections, language=subject.language, tags=content.tags)
 
 
 def _within(detections: tuple[Detection, ...], part: Span | None) -> tuple[Detection, ...]:
@@ -376,12 +409,12 @@ def _unscreened(policy: Policy) -> _Finding:
     return _Finding(Scored({}, NO_TOKENS, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
 
 
-def _sum(first: Timings, second: Timings) -> Timings:
+def _sum(*parts: Timings) -> Timings:
     return Timings(
-        queue=first.queue + second.queue,
-        tokenise=first.tokenise + second.tokenise,
-        infer=first.infer + second.infer,
-        decide=first.decide + second.decide,
+        queue=sum(part.queue for part in parts),
+        tokenise=sum(part.tokenise for part in parts),
+        infer=sum(part.infer for part in parts),
+        decide=sum(part.decide for part in parts),
     )
 
 

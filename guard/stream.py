@@ -14,6 +14,7 @@ from guard.content import is_blank
 from guard.engine import Engine, Opening
 from guard.errors import InternalError, InvalidInput
 from guard.language import OTHER
+from guard.policy.allow import is_evidence
 from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
 from guard.window import Slice, Window
 
@@ -119,7 +120,7 @@ class Screening:
             action=found.action,
             output_text=last.output_text if last else "",
             rules=tuple(sorted(found.rules.values(), key=lambda rule: order[rule.id])),
-            scores=found.scores,
+            scores={name: score for name, score in found.scores.items() if name not in found.open},
             detections=tuple(found.detections.values()),
             policy=policy.identity,
             model=found.model or f"{model.name}@{model.revision}",
@@ -185,6 +186,8 @@ class _Found:
     action: Action = Action.ALLOW
     rules: dict[str, FiredRule] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
+    #: What terms have to say, and one slice at least did not.
+    open: set[str] = field(default_factory=set)
     detections: dict[tuple[str, Span, str], Detection] = field(default_factory=dict)
     model: str = ""
     chunks: int = 0
@@ -198,6 +201,8 @@ class _Found:
         for rule in decision.rules:
             if rule.id not in self.rules or rule.score > self.rules[rule.id].score:
                 self.rules[rule.id] = rule
+        if self.model and not (self.degraded or decision.degraded):
+            self.open.update(filter(is_evidence, self.scores.keys() ^ decision.scores.keys()))
         for category, score in decision.scores.items():
             self.scores[category] = max(score, self.scores.get(category, score))
         for found in decision.detections:

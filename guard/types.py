@@ -35,6 +35,11 @@ CATEGORIES: tuple[str, ...] = (
 #: Every recognizer category, parents first. All are legal in policy rules; a parent matches its children.
 PII_CATEGORIES: tuple[str, ...] = ("pii", "pii.email", "pii.phone", "pii.id_card", "pii.bank_card")
 
+#: How names begin, among scores and detections, that a policy's own terms leave there.
+TERM_PREFIX = "term."
+#: As above, of its allow-terms.
+ALLOW_PREFIX = "allow."
+
 #: Default name of a policy where none is asked for.
 DEFAULT_POLICY = "default"
 
@@ -188,7 +193,9 @@ class Decision:
         action: The strongest action of the rules that fired and are not in shadow.
         output_text: What may be passed on: the original, the masked text, or the policy's message.
         rules: Every rule that fired, shadow rules included.
-        scores: EVERY category's calibrated score; empty only if the classifier failed (degraded).
+        scores: EVERY category's calibrated score; empty only if the classifier failed (degraded). Beside them a
+            policy with terms has ``term.*`` (1 where a rule's term was found, 0 where none was) and ``allow.*`` (what a
+            rule was decided by, its allow-terms taken out).
         detections: Spans found by recognizers (and by the model where it localises).
         policy: ``name@revision`` of the policy that decided.
         model: ``name@revision`` of the classifier that scored.
@@ -233,6 +240,8 @@ class PolicyInfo:
     description: str
     rules: int
     default: bool
+    owner: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

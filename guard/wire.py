@@ -228,6 +228,8 @@ def info_to_proto(info: Info) -> pb.GetInfoResponse:
                 description=policy.description,
                 rules=policy.rules,
                 default=policy.default,
+                owner=policy.owner,
+                version=policy.version,
             )
             for policy in info.policies
         ],
@@ -249,7 +251,8 @@ def info_from_proto(message: pb.GetInfoResponse) -> Info:
             model.name, model.revision, tuple(model.categories), tuple(model.unsupported), model.normalizer_version
         ),
         policies=tuple(
-            PolicyInfo(p.name, p.revision, p.mode, p.description, p.rules, p.default) for p in message.policies
+            PolicyInfo(p.name, p.revision, p.mode, p.description, p.rules, p.default, p.owner, p.version)
+            for p in message.policies
         ),
         limits=Limits(limits.max_tokens, limits.chunk_tokens, limits.max_batch_items, limits.max_message_bytes),
     )

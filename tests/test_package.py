@@ -25,6 +25,7 @@ _IMPORT_OF = {
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
     "grpcio-status": "grpc_status",
+    "google-re2": "re2",
     "googleapis-common-protos": "google.rpc",
     "phonenumberslite": "phonenumbers",
     "protobuf": "google.protobuf",

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from guard.errors import GuardError, InvalidInput, PolicyError
-from guard.types import Action, Content, Decision, Info
+from guard.types import ALLOW_PREFIX, Action, Content, Decision, Info
 
 _STYLES = {Action.ALLOW: "green", Action.REWRITE: "yellow", Action.BLOCK: "red"}
 # A pipe has no width of its own; the tables here fit into this one.
@@ -132,7 +132,8 @@ def milliseconds(decision: Decision) -> str:
 
 def top_score(scores: Mapping[str, float]) -> tuple[str, float]:
     """The category with the highest score and that score; ``-`` and 0 without scores."""
-    return max(scores.items(), key=lambda item: item[1], default=("-", 0.0))
+    found = (item for item in scores.items() if not item[0].startswith(ALLOW_PREFIX))
+    return max(found, key=lambda item: item[1], default=("-", 0.0))
 
 
 def info_view(info: Info) -> RenderableType:

@@ -47,7 +47,7 @@ def evaluate(
     if rule is not None and rule not in ids:
         cure = did_you_mean(rule, ids) or f"one of {', '.join(ids)}"
         raise InvalidInput.of("--rule", f"the policy has no rule {rule[:60]!r}", cure)
-    labelled = read_labelled(records, [known.category for known in loaded.rules])
+    labelled = read_labelled(records, loaded.columns, loaded.tags)
     found = evaluate_policy(loaded, labelled)
     notes = (*found.notes, *model_notes(found.model, model))
     for note in notes:

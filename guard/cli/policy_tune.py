@@ -80,7 +80,7 @@ def tune(
         cure = f"copy it: cp {file} mine.yaml"
         raise InvalidInput.of("--write", f"{policy} is a policy that ships", cure)
     loaded = load_policy(file)
-    labelled = read_labelled(records, [rule.category for rule in loaded.rules])
+    labelled = read_labelled(records, loaded.columns, loaded.tags)
     found = choose(loaded, labelled, goal, Options(holdout, by is not None, per_rule, min_records))
     if write and found.divided():
         cure = "write a rule for each language yourself, or leave out --by"

@@ -7,7 +7,7 @@ screening path and pin down what model and thresholds do together. Pure but for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.errors import GuardError, PolicyError, Problem
@@ -35,6 +35,7 @@ class Case:
         text: The text to screen; None for a case with scores alone.
         scores: Category -> score, 0..1; None for a case with a text.
         context: What came before the text.
+        tags: The content's tags.
         language: With scores the language of the message (default en); with a text the one to be detected.
         action: The expected action.
         rules: Rules that must fire, shadow rules included; others may fire too.
@@ -51,6 +52,7 @@ class Case:
     action: Action
     rules: tuple[str, ...]
     output: str | None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,9 @@ def _run(policy: Policy, case: Case, screen: Screen | None) -> CaseResult:
     if screen is None:
         return CaseResult(case, skipped=True)
     try:
-        decision = screen(Content(case.text or "", direction=case.direction, context=case.context, policy=policy.name))
+        decision = screen(
+            Content(case.text or "", direction=case.direction, context=case.context, policy=policy.name, tags=case.tags)
+        )
     except GuardError as error:
         return CaseResult(case, (f"not screened: {error}",))
     if decision.degraded:
@@ -169,7 +173,7 @@ def _run(policy: Policy, case: Case, screen: Screen | None) -> CaseResult:
 
 def _decide(policy: Policy, case: Case, scores: Mapping[str, float]) -> _Seen:
     language = case.language or "en"
-    outcome = evaluate(policy, case.direction, scores, ())
+    outcome = evaluate(policy, case.direction, scores, (), language=language, tags=case.tags)
     output = message_for(policy, outcome, language) if _shows_message(outcome) else None
     return _Seen(outcome.action, outcome.rules, output, language, scores)
 
@@ -212,6 +216,7 @@ def _case(entry: CaseEntry, line: int) -> Case:
         action=Action(entry.expect.action),
         rules=tuple(entry.expect.rules),
         output=entry.expect.output,
+        tags=entry.tags,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
 from guard.policy.comparison import Effect, Example
-from guard.policy.evaluate import Outcome
+from guard.policy.evaluate import Outcome, rule_score
 from guard.policy.pairs import Pair
 from guard.policy.policy import Rule
 from guard.records import LABELS, Record
@@ -122,7 +122,6 @@ def _example(decided: Decided, rule: Rule) -> Example:
 
 
 def _best(rule: Rule, record: Record) -> float | None:
-    """The highest score that a rule looks at."""
-    found = [score for category, score in record.scores.items() if rule.matches(category)]
-    found += [d.score for d in record.detections if rule.matches(d.category)]
-    return max(found, default=None)
+    """What a record's rule was decided by."""
+    decided = record.scores.get(rule.allow_category)
+    return rule_score(rule, record.scores, record.detections) if decided is None else decided

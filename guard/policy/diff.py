@@ -6,16 +6,18 @@ What a second screening of a masked text would say cannot be known without it: a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from guard.policy.allow import unlooked, unlooked_note
 from guard.policy.comparison import Diff, Effect, Flip, RuleChange, Side, Slice, Tally
 from guard.policy.decided import Decided, TopExamples
 from guard.policy.evaluate import Outcome, evaluate
 from guard.policy.mcnemar import mcnemar
 from guard.policy.pairs import Pair
 from guard.policy.policy import Policy
-from guard.policy.truth import KNOWN, Truth
+from guard.policy.truth import Truth, is_known
 from guard.records import LABELS, Record
 from guard.types import Action
 
@@ -88,11 +90,21 @@ class _Seen:
         self.model = ""
         self.categories: set[str] = set()
         self.fired = dict.fromkeys((rule.id for rule in policy.rules), 0)
+        self.unlooked: Counter[str] = Counter()
+        self._with_terms = [rule for rule in policy.rules if rule.term_category or rule.allow_terms]
 
     def decide(self, record: Record) -> Outcome:
         self.model = record.model
         self.categories.update(record.scores, (found.category for found in record.detections))
-        outcome = evaluate(self.policy, record.direction, record.scores, record.detections)
+        self.unlooked.update(unlooked(self._with_terms, {*record.scores, *(d.category for d in record.detections)}))
+        outcome = evaluate(
+            self.policy,
+            record.direction,
+            record.scores,
+            record.detections,
+            language=record.lang,
+            tags=record.tags,
+        )
         for rule in outcome.rules:
             self.fired[rule.id] += 1
         return outcome
@@ -102,7 +114,9 @@ class _Seen:
             return
         if mismatch := self.policy.mismatch(self.model):
             yield mismatch
-        unknown = sorted(self.categories - KNOWN)
+        for rule, records in self.unlooked.items():
+            yield unlooked_note(self.policy, rule, records)
+        unknown = sorted(name for name in self.categories if not is_known(name))
         if unknown:
             yield f"scores of {self.model} that no rule can name: {', '.join(unknown)}"
         blind = [rule.id for rule in self.policy.rules if not any(map(rule.matches, self.categories))]

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.policy.labelled import UNSCORED, Bools, Floats, Labelled
+from guard.policy.allow import unlooked_note
+from guard.policy.labelled import MOST_VALUES, UNSCORED, Bools, Floats, Labelled
 from guard.policy.measures import Calibration, Measures, Ranking, calibrate, measure, rank
 from guard.policy.policy import Mode, Policy, Rule
 from guard.types import Action, Direction
@@ -144,7 +145,7 @@ def stops(rules: Sequence[Rule], records: Labelled) -> Bools:
     out = np.zeros(len(records), bool)
     for rule in rules:
         if acts(rule):
-            out |= records.travels(rule.direction) & (records.scores[rule.category] >= rule.threshold)
+            out |= records.concerns(rule) & (records.scores_of(rule) >= rule.threshold)
     return out
 
 
@@ -159,7 +160,7 @@ def decision_truth(rules: Sequence[Rule], records: Labelled) -> NDArray[np.int8]
     label, business = records.of_decision(), np.zeros(len(records), bool)
     for rule in rules:
         if acts(rule):
-            business |= records.travels(rule.direction) & (records.of_category(rule.category) == 1)
+            business |= records.concerns(rule) & (records.of_category(rule.category) == 1)
     known = records.whole() & ((label == 0) | business)
     return np.where(known, (label != 0).astype(np.int8), np.int8(-1))
 
@@ -171,6 +172,8 @@ def parts_of(records: Labelled) -> Iterator[Part]:
         if members.any():
             yield Part("direction", direction.value, members)
     for facet in records.facets:
+        if len(facet.values) > MOST_VALUES:
+            continue
         for code, value in enumerate(facet.values):
             members = facet.codes == code
             if members.any():
@@ -189,16 +192,19 @@ def policy_notes(policy: Policy, records: Labelled) -> Iterator[str]:
             f"counted for single rules only: {in_part} records whose label speaks about some categories (`about`), "
             "and so not about a whole decision"
         )
-    blind = [rule.id for rule in policy.rules if not np.any(records.scores[rule.category] > UNSCORED)]
+    for rule in policy.rules:
+        if rule.term_category and (missing := int(np.sum(records.scores[rule.term_category] == UNSCORED))):
+            yield unlooked_note(policy, rule.id, missing)
+    blind = [rule.id for rule in policy.rules if not np.any(records.scores_of(rule) > UNSCORED)]
     if blind:
         yield f"no record of {records.model} has a score or a detection for these rules: {', '.join(blind)}"
 
 
 def _measure_rule(rule: Rule, records: Labelled, parts: Sequence[Part]) -> RuleMeasures:
-    travels = records.travels(rule.direction)
-    # What goes the other way is none of the rule's business: as unknown as what nobody labelled.
+    travels = records.concerns(rule)
+    # What goes the other way, or is not meant, is none of the rule's business: as unknown as what nobody labelled.
     truth: NDArray[np.int8] = np.where(travels, records.of_category(rule.category), -1).astype(np.int8)
-    scores: Floats = records.scores[rule.category]
+    scores: Floats = records.scores_of(rule)
     fired = scores >= rule.threshold
     slices = (
         RuleSlice(

@@ -7,10 +7,11 @@ decides nothing but which of several messages is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from guard.errors import InternalError
+from guard.language import OTHER
 from guard.policy.policy import Mode, Operator, Policy, Rule
 from guard.types import Action, Detection, Direction, FiredRule, Span
 
@@ -19,6 +20,7 @@ BUILT_IN_MESSAGE: Mapping[str, str] = {
     "en": "Sorry, I can't help with that. Is there something else I can do for you?",
     "zh": "抱歉，这个内容我无法提供帮助。还有别的可以帮到您的吗？",
 }
+_NO_TAGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,24 @@ class Outcome:
 
 
 def evaluate(
-    policy: Policy, direction: Direction, scores: Mapping[str, float], detections: Sequence[Detection]
+    policy: Policy,
+    direction: Direction,
+    scores: Mapping[str, float],
+    detections: Sequence[Detection],
+    *,
+    language: str = OTHER,
+    tags: Mapping[str, str] = _NO_TAGS,
 ) -> Outcome:
     """Decide one text.
 
     Args:
         policy: The policy that decides.
         direction: The text's direction.
-        scores: Category -> probability, 0..1; a category that is missing scores nothing.
+        scores: Category -> probability, 0..1; a category that is missing scores nothing. A rule with allow-terms is
+            decided by its ``allow_category`` where that has a score.
         detections: Places in the text; a category counts with the higher of its score and its detections'.
+        language: ``zh``, ``en`` or ``other``, for the rules that ask.
+        tags: The content's tags, for the rules that ask.
 
     Returns:
         The outcome. A rule fires at most once: a parent that matches several children names the one that
@@ -58,7 +69,8 @@ def evaluate(
         InternalError: A score is not a finite number, so nothing can be said about the text.
     """
     best = _best_scores(scores, detections)
-    fired = list(_fire(policy.rules, direction, best))
+    asked = [rule for rule in policy.rules if rule.concerns(direction, language, tags)]
+    fired = list(_fire(asked, scores, best))
     if policy.mode is Mode.SHADOW:
         silent = tuple(_fired_rule(rule, hit, shadow=True) for rule, hit in fired)
         return Outcome(Action.ALLOW, silent, (), ())
@@ -69,8 +81,24 @@ def evaluate(
         action,
         tuple(_fired_rule(rule, hit, shadow=rule.shadow) for rule, hit in fired),
         acting,
-        _spans(action, acting, detections),
+        _spans(action, acting, scores, detections),
     )
+
+
+def rule_score(rule: Rule, scores: Mapping[str, float], detections: Iterable[Detection]) -> float | None:
+    """The highest score that a rule looks at, 0..1, its allow-terms aside; None if there is none."""
+    found = [score for category, score in scores.items() if rule.matches(category)]
+    found += [found.score for found in detections if rule.matches(found.category)]
+    return max(found, default=None)
+
+
+def counted(rule: Rule, detections: Sequence[Detection]) -> list[Detection]:
+    """What was found for a rule, without what lies inside one of its allow-terms."""
+    own = [found for found in detections if rule.matches(found.category)]
+    allowed = [found.span for found in detections if found.category == rule.allow_terms]
+    if not allowed:
+        return own
+    return [d for d in own if not any(a.start <= d.span.start and d.span.end <= a.end for a in allowed)]
 
 
 def message_for(policy: Policy, outcome: Outcome, language: str) -> str:
@@ -107,17 +135,16 @@ def _best_scores(scores: Mapping[str, float], detections: Sequence[Detection]) -
 
 
 def _fire(
-    rules: Sequence[Rule], direction: Direction, best: Mapping[str, float]
+    rules: Sequence[Rule], scores: Mapping[str, float], best: Mapping[str, float]
 ) -> Iterator[tuple[Rule, tuple[str, float]]]:
     for rule in rules:
-        if not rule.applies_to(direction):
-            continue
         hits = [(category, score) for category, score in best.items() if rule.matches(category)]
         if not hits:
             continue
-        top = max(hits, key=lambda hit: hit[1])
-        if top[1] >= rule.threshold:
-            yield rule, top
+        category, score = max(hits, key=lambda hit: hit[1])
+        score = scores.get(rule.allow_category, score)
+        if score >= rule.threshold:
+            yield rule, (category, score)
 
 
 def _fired_rule(rule: Rule, hit: tuple[str, float], *, shadow: bool) -> FiredRule:
@@ -125,11 +152,13 @@ def _fired_rule(rule: Rule, hit: tuple[str, float], *, shadow: bool) -> FiredRul
     return FiredRule(rule.id, category, score, rule.threshold, rule.action, shadow)
 
 
-def _spans(action: Action, acting: Sequence[Rule], detections: Sequence[Detection]) -> tuple[Span, ...]:
+def _spans(
+    action: Action, acting: Sequence[Rule], scores: Mapping[str, float], detections: Sequence[Detection]
+) -> tuple[Span, ...]:
     if action is not Action.REWRITE or any(rule.rewrite is not Operator.MASK for rule in acting):
         return ()
-    return tuple(sorted({d.span for d in detections for rule in acting if _places(rule, d)}))
-
-
-def _places(rule: Rule, detection: Detection) -> bool:
-    return rule.matches(detection.category) and detection.score >= rule.threshold
+    spans: set[Span] = set()
+    for rule in acting:
+        found = counted(rule, detections) if rule.allow_category in scores else detections
+        spans.update(d.span for d in found if rule.matches(d.category) and d.score >= rule.threshold)
+    return tuple(sorted(spans))

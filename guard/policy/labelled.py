@@ -6,13 +6,14 @@ sliced by are kept, a number each. Records without labels are counted and left o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.policy.policy import Rule
 from guard.policy.truth import Truth
 from guard.types import Direction
 
@@ -22,6 +23,8 @@ Codes: TypeAlias = NDArray[np.int32]
 
 #: The score of a category that a record neither scores nor detects: it reaches no threshold.
 UNSCORED = -np.inf
+#: A property with more values names single texts rather than kinds of them.
+MOST_VALUES = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +48,8 @@ class Labelled:
 
     Attributes:
         model: ``name@revision`` of all of them.
-        scores: Rule category -> score, 0..1, :data:`UNSCORED` where there is none; the higher of the classifier's and
-            the recognizers', and of a parent's children.
+        scores: Category that a rule looks at -> score, 0..1, :data:`UNSCORED` where there is none; the higher of the
+            classifier's and the recognizers', and of a parent's children.
         outputs: True for an output, False for a prompt.
         truths: The distinct truths.
         truth: Which of them a record has.
@@ -85,9 +88,36 @@ class Labelled:
             return np.ones(len(self), bool)
         return self.outputs if direction is Direction.OUTPUT else ~self.outputs
 
+    def concerns(self, rule: Rule) -> Bools:
+        """True for the records that are a rule's business, by direction, language and tags."""
+        out = self.travels(rule.direction)
+        if rule.when is None:
+            return out
+        if rule.when.languages:
+            out = out & self._has("language", rule.when.languages)
+        for name, values in rule.when.tags:
+            out = out & self._has(f"tags.{name}", values)
+        return out
+
+    def scores_of(self, rule: Rule) -> Floats:
+        """What a rule is decided by, 0..1, :data:`UNSCORED` where there is nothing; [records]."""
+        out = self.scores[rule.category]
+        if rule.term_category and rule.term_category != rule.category:
+            out = np.maximum(out, self.scores[rule.term_category])
+        if rule.allow_category:
+            decided = self.scores[rule.allow_category]
+            out = np.where(decided > UNSCORED, decided, out)
+        return out
+
     def facet(self, key: str) -> Facet:
         """The facet of a key that every record has, such as ``language``."""
         return next(facet for facet in self.facets if facet.key == key)
+
+    def _has(self, key: str, values: Collection[str]) -> Bools:
+        facet = next((facet for facet in self.facets if facet.key == key), None)
+        if facet is None:
+            return np.zeros(len(self), bool)
+        return np.isin(facet.codes, [code for code, value in enumerate(facet.values) if value in values])
 
     def _told(self, table: Sequence[bool | None]) -> NDArray[np.int8]:
         codes = np.array([-1 if true is None else int(true) for true in table], np.int8)

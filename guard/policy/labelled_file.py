@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from guard.errors import InvalidInput
-from guard.policy.labelled import UNSCORED, Facet, Labelled
+from guard.policy.labelled import MOST_VALUES, UNSCORED, Facet, Labelled
 from guard.policy.record_file import RecordFile
-from guard.policy.truth import KNOWN, Truth
+from guard.policy.truth import Truth, is_known
 from guard.records import LABELS, SCHEMA, Record
 from guard.types import Direction
 
@@ -27,18 +27,17 @@ _CURE_LABELS = "add `label` (compliant or noncompliant), and `categories`, to th
 #: Upper ends of the length buckets, in tokens of the model.
 _LENGTHS = (16, 64, 256)
 _LENGTH_NAMES = ("1-16", "17-64", "65-256", "257+")
-#: A tag with more values names single texts rather than kinds of them.
-_MOST_TAG_VALUES = 50
 _SHOWN_NAMES = 5
 _DIRECTIONS = tuple(Direction)
 
 
-def read_labelled(path: Path, categories: Collection[str]) -> Labelled:
+def read_labelled(path: Path, categories: Collection[str], tags: Collection[str] = ()) -> Labelled:
     """Read the labelled records of a file.
 
     Args:
         path: Records of one model, in JSON Lines.
-        categories: What the rules look at.
+        categories: What the rules look at: :attr:`guard.policy.policy.Policy.columns`.
+        tags: Tags that rules ask for, which are kept however many values they have.
 
     Raises:
         InvalidInput: The file has no record, none with a label, broken lines, duplicate ids or records of several
@@ -46,7 +45,7 @@ def read_labelled(path: Path, categories: Collection[str]) -> Labelled:
         OSError: It cannot be read.
     """
     notes: list[str] = []
-    builder = _Builder(tuple(dict.fromkeys(categories)))
+    builder = _Builder(tuple(dict.fromkeys(categories)), frozenset(tags))
     with path.open("rb") as lines:
         file = RecordFile(path, lines, notes, _parse)
         for _, line in file.records():
@@ -142,8 +141,9 @@ class _Interned:
 class _Builder:
     """Adds records up into arrays. Used once."""
 
-    def __init__(self, categories: tuple[str, ...]) -> None:
+    def __init__(self, categories: tuple[str, ...], asked: frozenset[str]) -> None:
         self.seen = 0
+        self._asked = asked
         self._categories = categories
         self._scores = [array("d") for _ in categories]
         self._plans: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
@@ -238,7 +238,7 @@ class _Builder:
                 continue
             if name in tags:
                 column.add(tags[name])
-                if len(column.numbers) > _MOST_TAG_VALUES:
+                if len(column.numbers) > MOST_VALUES and name not in self._asked:
                     self._tags[name] = None
             else:
                 column.codes.append(-1)
@@ -253,11 +253,11 @@ class _Builder:
             more = ", ..." * (len(unknown) > _SHOWN_NAMES)
             yield f"unknown categories in labels, which say nothing about any rule: {named}{more}"
         scored = {name for names in self._plans for name in names} | self._detected
-        if strange := sorted(scored - KNOWN):
+        if strange := sorted(name for name in scored if not is_known(name)):
             yield f"scores of {model} that no rule can name: {', '.join(strange[:_SHOWN_NAMES])}"
         if wide := sorted(name for name, tag in self._tags.items() if tag is None):
             named = ", ".join(wide[:_SHOWN_NAMES])
-            yield f"not sliced by tags with more than {_MOST_TAG_VALUES} values: {named}"
+            yield f"not sliced by tags with more than {MOST_VALUES} values: {named}"
 
 
 def _truth_of(value: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...] | None]:

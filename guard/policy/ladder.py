@@ -1,4 +1,4 @@
-"""Rules that stand on one another: rewrite from here, block from there, on one category and direction. Pure.
+"""Rules that stand on one another: rewrite from here, block from there, on one category and the same texts. Pure.
 
 The lowest rung decides which texts are not allowed, so it is the one whose threshold is searched for. The rungs above
 only say what becomes of these texts: each keeps the share of them that it had.
@@ -33,7 +33,8 @@ def ladders(rules: Iterable[Rule]) -> list[Ladder]:
     """The rules as ladders, in the order of the first rung in the file."""
     found: dict[tuple[object, ...], list[Rule]] = {}
     for rule in rules:
-        place = (rule.direction, rule.category) if acts(rule) else (rule.id,)
+        alike = (rule.direction, rule.category, rule.when, rule.term_category, rule.allow_category)
+        place = alike if acts(rule) else (rule.id,)
         found.setdefault(place, []).append(rule)
     return [Ladder(tuple(sorted(rungs, key=lambda rule: rule.threshold))) for rungs in found.values()]
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from guard.policy.terms import TermMatcher
 from guard.types import Action, Direction, PolicyInfo
 
 
@@ -27,18 +28,44 @@ class Operator(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """For which texts a rule is there: all that is named must hold.
+
+    Attributes:
+        tags: Name of a tag -> its values; a text without the tag has none of them.
+        languages: ``zh``, ``en``, ``other``; empty for all of them.
+    """
+
+    tags: tuple[tuple[str, frozenset[str]], ...] = ()
+    languages: frozenset[str] = frozenset()
+
+    def holds(self, language: str, tags: Mapping[str, str]) -> bool:
+        """True if a text of this language, with these tags, is meant."""
+        if self.languages and language not in self.languages:
+            return False
+        return all(tags.get(name) in values for name, values in self.tags)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One condition and what follows from it.
 
     Attributes:
         id: Unique in the policy.
         direction: The direction it applies to; None for both.
-        category: What it looks at; a parent (``pii``) matches its children (``pii.phone``).
+        category: What it looks at; a parent (``pii``) matches its children (``pii.phone``). Of a rule that has
+            terms alone it is :attr:`term_category`.
         threshold: It fires at ``score >= threshold``, 0..1.
         action: What it asks for; ``allow`` reports only.
         rewrite: The operator of a rewrite rule; None on every other rule.
         message: Text per language (``zh``, ``en``) for the one who wrote the screened text; may be empty.
         shadow: True if the rule only reports and does not act.
+        when: For which texts it is there; None for all.
+        term_category: The category of its own terms, which score 1 where one is found and 0 where none is; empty if
+            it has none.
+        allow_terms: What its allow-terms are where they stand in a text; empty if it has none.
+        allow_category: Their name among the scores: what the rule is decided by, its allow-terms taken out; empty if
+            it has none.
     """
 
     id: str
@@ -49,14 +76,24 @@ class Rule:
     rewrite: Operator | None = None
     message: Mapping[str, str] = field(default_factory=dict)
     shadow: bool = False
+    when: When | None = None
+    term_category: str = ""
+    allow_terms: str = ""
+    allow_category: str = ""
 
     def applies_to(self, direction: Direction) -> bool:
         """True if texts of this direction are the rule's business."""
         return self.direction is None or self.direction is direction
 
+    def concerns(self, direction: Direction, language: str, tags: Mapping[str, str]) -> bool:
+        """True if texts of this direction and language, with these tags, are the rule's business."""
+        return self.applies_to(direction) and (self.when is None or self.when.holds(language, tags))
+
     def matches(self, category: str) -> bool:
-        """True if the category is the rule's, or a child of it."""
-        return category == self.category or category.startswith(self.category + ".")
+        """True if the category is the rule's, a child of it, or that of its terms."""
+        if category == self.category or category.startswith(self.category + "."):
+            return True
+        return bool(self.term_category) and category == self.term_category
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +120,7 @@ class Policy:
     Attributes:
         name: What callers ask for.
         version: Version of the policy language.
-        revision: First 12 hex digits of the sha256 of the file's bytes.
+        revision: First 12 hex digits of the sha256 of the file's bytes, and of those of the files that it names.
         description: For people; may be empty.
         mode: In shadow the policy reports every rule that fires and allows every text.
         on_error: Block or allow what could not be screened; see :attr:`failure_action`.
@@ -93,6 +130,10 @@ class Policy:
         calibrated_for: The model whose scores the thresholds were set on: ``name@revision``, or a name that
             stands for all its revisions; None if the file does not say.
         streaming: Sizes of a stream's window.
+        owner: Who answers for it, for people; may be empty.
+        release: The version that its people give it; may be empty.
+        terms: Finds the terms of all rules; None if no rule has any.
+        sources: The files that it was made from: its own, those that it extends, lists of terms.
     """
 
     name: str
@@ -106,6 +147,21 @@ class Policy:
     path: str
     calibrated_for: str | None = None
     streaming: Streaming = field(default_factory=Streaming)
+    owner: str = ""
+    release: str = ""
+    terms: TermMatcher | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every name that a rule looks for among scores and detections, once."""
+        named = (name for rule in self.rules for name in (rule.category, rule.term_category, rule.allow_category))
+        return tuple(dict.fromkeys(name for name in named if name))
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Every tag that a rule asks for."""
+        return frozenset(name for rule in self.rules if rule.when for name, _ in rule.when.tags)
 
     @property
     def identity(self) -> str:
@@ -142,4 +198,13 @@ class Policy:
         Args:
             default: True if it decides where no policy is asked for.
         """
-        return PolicyInfo(self.name, self.revision, self.mode.value, self.description, len(self.rules), default)
+        return PolicyInfo(
+            name=self.name,
+            revision=self.revision,
+            mode=self.mode.value,
+            description=self.description,
+            rules=len(self.rules),
+            default=default,
+            owner=self.owner,
+            version=self.release,
+        )

@@ -2,7 +2,9 @@
 
 Every logged text is decided again from its scores and detections. What these cannot tell is never taken for "did not
 fire": a rule on a category that the model of that time did not score, or that its recognizers did not know, is
-undecidable where it did not fire, and so is what a second screening would make of a masked text.
+undecidable where it did not fire, and so is what a second screening would make of a masked text. Terms leave a score
+where they were looked for, named with the list's fingerprint: without it, a rule with terms that did not fire is
+undecidable, and one with allow-terms that did.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from guard.policy.allow import is_evidence
 from guard.policy.evaluate import Outcome, evaluate
 from guard.policy.policy import Mode, Policy, Rule
 from guard.policy.replayed import ActionCount, Change, ChangedDecision, Hour, Replay, RuleCount
-from guard.policy.truth import KNOWN
+from guard.policy.truth import KNOWN, is_known
 from guard.records import Record
 from guard.types import Action
 
@@ -89,7 +92,8 @@ class _Count:
         self._model = record.model
         self._by[record.policy] += 1
         self._logged[record.action] += 1
-        self._detected.update(found.category for found in record.detections)
+        # That a list of terms was looked for in one text says nothing about another: the records say it by a score.
+        self._detected.update(found.category for found in record.detections if not is_evidence(found.category))
         self._scored.update(record.scores)
         for name in {rule.id for rule in record.rules}:
             if name in self._rules:
@@ -135,19 +139,33 @@ class _Count:
         if record.degraded:
             self._degraded += 1
             return Outcome(self._policy.failure_action, (), (), ())
-        outcome = evaluate(self._policy, record.direction, record.scores, record.detections)
+        outcome = evaluate(
+            self._policy,
+            record.direction,
+            record.scores,
+            record.detections,
+            language=record.lang,
+            tags=record.tags,
+        )
         for fired in outcome.rules:
             self._rules[fired.id].now += 1
         return outcome
 
     def _waits(self, record: Record, outcome: Outcome) -> frozenset[str]:
-        """Categories that could make the decision stronger, and that nothing looked for when the text was logged."""
+        """What could make the decision another one, and what nothing looked for when the text was logged."""
         if record.degraded:
             return frozenset()
         fired = {rule.id for rule in outcome.rules}
         out: frozenset[str] = frozenset()
         for rule in self._policy.rules:
-            if rule.id in fired or not rule.applies_to(record.direction):
+            if not rule.concerns(record.direction, record.lang, record.tags):
+                continue
+            if rule.id in fired:
+                # It stands, or an allow-term lifts it.
+                if rule.allow_category and rule.allow_category not in record.scores:
+                    unseen = frozenset({rule.allow_category})
+                    self._rules[rule.id].unseen[unseen] += 1
+                    out |= unseen if rule in outcome.acting else frozenset()
                 continue
             if unseen := self._beyond[rule.id].difference(record.scores):
                 self._rules[rule.id].unseen[unseen] += 1
@@ -175,7 +193,7 @@ class _Count:
             yield mismatch
         if self._degraded:
             yield f"decided by on_error, now as then: {self._degraded} records that could not be screened"
-        if strange := sorted((self._scored | self._detected) - KNOWN):
+        if strange := sorted(name for name in self._scored | self._detected if not is_known(name)):
             yield f"scores of {self._model} that no rule can name: {', '.join(strange[:_SHOWN_NAMES])}"
         seen = self._scored | self._detected
         blind = [rule.id for rule in self._policy.rules if not any(map(rule.matches, seen))]
@@ -184,11 +202,9 @@ class _Count:
 
 
 def _beyond_recognizers(rule: Rule) -> frozenset[str]:
-    """What a rule looks at and only a score can tell, since no recognizer of every log looked for it.
-
-    The place to name what else only a text can tell, should rules come to look at one.
-    """
-    return frozenset({category for category in KNOWN if rule.matches(category)} | {rule.category}) - RECOGNIZED
+    """What a rule looks at and only a score can tell, since no recognizer of every log looked for it."""
+    named = {rule.category, rule.term_category} - {""}
+    return frozenset({category for category in KNOWN if rule.matches(category)} | named) - RECOGNIZED
 
 
 def _second_screening(record: Record, outcome: Outcome) -> bool:

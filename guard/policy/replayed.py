@@ -100,7 +100,8 @@ class Replay:
         logged_policies: Who decided then, with the number of decisions, the most frequent first.
         records: Logged decisions.
         changed: Decisions that change.
-        undecidable: Decisions that would be as counted here or stronger, which needs the text to be known.
+        undecidable: Decisions that would be as counted here or stronger, or that an allow-term might weaken, which
+            needs the text to be known.
         actions: By action.
         changes: By kind, the most frequent first.
         rules: In the policy's order.

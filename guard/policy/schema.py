@@ -11,15 +11,17 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -28,6 +30,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.policy.suggest import did_you_mean
+from guard.policy.terms import TermMistake, checked_pattern, folded_term
 from guard.types import CATEGORIES, PII_CATEGORIES
 
 #: Version of the policy language that this guard reads.
@@ -74,6 +77,21 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _legal_term(text: str) -> str:
+    try:
+        folded_term(text)
+    except TermMistake as mistake:
+        raise _mistake(mistake.what, mistake.cure) from None
+    return text
+
+
+def _legal_pattern(text: str) -> str:
+    try:
+        return checked_pattern(text)
+    except TermMistake as mistake:
+        raise _mistake(mistake.what, mistake.cure) from None
+
+
 def _within(name: str, least: float, most: float, *, whole: bool = True) -> BeforeValidator:
     """What a policy counts in: a number, refused with both of its bounds."""
 
@@ -87,6 +105,14 @@ def _within(name: str, least: float, most: float, *, whole: bool = True) -> Befo
     return BeforeValidator(check)
 
 
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _kind_of_term(value: object) -> str:
+    return _ENTRY if isinstance(value, dict) else _WORD
+
+
 def _as_turns(value: object) -> object:
     return [{"role": "user", "text": value}] if isinstance(value, str) else value
 
@@ -98,6 +124,10 @@ Category = Annotated[
 Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Language: TypeAlias = Literal["zh", "en", "other"]
+
+# Names of the two kinds of a term inside of pydantic's places, where no key looks like them.
+_WORD, _ENTRY = "#word", "#entry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +154,8 @@ class Entry(BaseModel):
 
     #: Keys of the language that this version refuses by name.
     not_implemented: ClassVar[tuple[str, ...]] = ()
+    #: Keys of the language that stand in another place, and which one.
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def read(cls, value: object) -> Self | list[Mistake]:
@@ -131,7 +163,12 @@ class Entry(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            return [Mistake(e["type"], e["loc"], e["input"], e.get("ctx", {})) for e in error.errors()]
+            return [Mistake(e["type"], _plain(e["loc"]), e["input"], e.get("ctx", {})) for e in error.errors()]
+
+
+def _plain(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """A place as the file has it."""
+    return tuple(part for part in loc if part not in {_WORD, _ENTRY})
 
 
 class MessageEntry(Entry):
@@ -151,23 +188,77 @@ class MessageEntry(Entry):
         return {key: text for key, text in (("zh", self.zh), ("en", self.en)) if text is not None}
 
 
-class RuleEntry(Entry):
-    """One rule: it fires at score >= threshold; every rule that fires counts, the strongest action wins."""
+class WhenEntry(Entry):
+    """For which texts a rule is there; all that is named must hold."""
 
-    not_implemented: ClassVar[tuple[str, ...]] = ("when",)
+    tags: dict[str, Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]] | None = Field(
+        None, min_length=1, description="Tag -> a value, or a list of them; a text without the tag has none."
+    )
+    lang: Annotated[list[Language], BeforeValidator(_as_list), Field(min_length=1)] | None = Field(
+        None, description="A language of the text, or a list of them."
+    )
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> WhenEntry:
+        if self.tags is None and self.lang is None:
+            raise _mistake("a condition on nothing", "write tags, lang or both")
+        return self
+
+
+class TermEntry(Entry):
+    """Terms from elsewhere: a file of them, or a pattern."""
+
+    file: Text | None = Field(None, description="One term a line, # begins a comment; from this file's directory.")
+    pattern: Annotated[str, AfterValidator(_legal_pattern)] | None = Field(
+        None, description="A regular expression of RE2, whatever the case; it brings its own word borders."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TermEntry:
+        if (self.file is None) is (self.pattern is None):
+            raise _mistake("neither a file nor a pattern, or both", "write one of them; a word stands alone")
+        return self
+
+
+Term: TypeAlias = Annotated[
+    Annotated[str, AfterValidator(_legal_term), Tag(_WORD)] | Annotated[TermEntry, Tag(_ENTRY)],
+    Discriminator(_kind_of_term),
+]
+
+
+class RuleEntry(Entry):
+    """One rule: it fires at score >= threshold, or on a term; all that fire count, the strongest action wins."""
 
     id: Name = Field(description="Unique in the policy; stands in decisions, logs and metrics.")
     direction: Literal["prompt", "output", "both"] = Field("both", description="Which texts the rule looks at.")
-    category: Category = Field(description="What it looks at; a parent (pii) matches its children (pii.phone).")
-    threshold: Probability = Field(description="Fires at score >= threshold.")
+    when: WhenEntry | None = Field(None, description="Which of them by tags and language; default: all.")
+    category: Category | None = Field(
+        None, description="What it looks at; a parent (pii) matches its children (pii.phone)."
+    )
+    threshold: Probability | None = Field(None, description="Fires at score >= threshold.")
+    terms: list[Term] | None = Field(None, min_length=1, description="Words on which it fires, whatever the scores.")
     action: Literal["allow", "rewrite", "block"] = Field(description="What to do; allow only reports.")
     rewrite: Literal["mask", "template"] | None = Field(
         None,
         description="How to rewrite: mask covers the found spans, template answers with the message instead. "
-        "Default: mask for pii categories without a message, else template.",
+        "Default: mask for pii categories and terms without a message, else template.",
     )
     message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
+
+
+class AllowEntry(Entry):
+    """Terms that say nothing against a text, for some rules."""
+
+    terms: list[Term] = Field(min_length=1, description="The text is judged without them.")
+    rules: list[str] = Field(min_length=1, description="By which rules; all others never see it.")
+
+
+class MetadataEntry(Entry):
+    """For people."""
+
+    owner: Text | None = Field(None, description="Who answers for the policy.")
+    version: Text | None = Field(None, description="The version that its people give it.")
 
 
 class StreamingEntry(Entry):
@@ -190,7 +281,11 @@ class StreamingEntry(Entry):
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
-    not_implemented: ClassVar[tuple[str, ...]] = ("terms", "recognizers", "extends")
+    not_implemented: ClassVar[tuple[str, ...]] = ("recognizers",)
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "terms": "write them in a rule, on which they fire, or under allow",
+        "when": "write it in a rule",
+    }
 
     version: Annotated[
         int, BeforeValidator(_legal_version), WithJsonSchema({"type": "integer", "const": POLICY_VERSION})
@@ -199,11 +294,18 @@ class PolicyFile(Entry):
     calibrated_for: Model | None = Field(
         None, description="The model whose scores the thresholds were set on; another one warns."
     )
+    extends: Text | None = Field(
+        None, description="A policy to start from: a file (base.yaml), or one that ships (default)."
+    )
     description: str = Field("", description="For people.")
+    metadata: MetadataEntry | None = Field(None, description="For people; guard info shows it.")
     mode: Literal["enforce", "shadow"] = Field("enforce", description="shadow: report every rule, allow every text.")
     on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")
     message: MessageEntry | None = Field(None, description="Shown where a rule has none; default: a built-in one.")
     streaming: StreamingEntry | None = Field(None, description="Sizes of a stream's window; default: its defaults.")
+    allow: list[AllowEntry] | None = Field(
+        None, min_length=1, description="Terms that are no reason for some rules: the cure for a false positive."
+    )
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -230,7 +332,8 @@ class CaseEntry(Entry):
     scores: dict[Category, Probability] | None = None
     direction: Literal["prompt", "output"] = "prompt"
     context: Annotated[list[TurnEntry], BeforeValidator(_as_turns)] = Field(default_factory=list)
-    lang: Literal["zh", "en", "other"] | None = None
+    lang: Language | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
     expect: Expectation
 
 
@@ -242,6 +345,10 @@ class CaseFile(Entry):
 
 _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "rules": RuleEntry,
+    "when": WhenEntry,
+    "terms": TermEntry,
+    "allow": AllowEntry,
+    "metadata": MetadataEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
     "cases": CaseEntry,
@@ -269,12 +376,41 @@ class _EditorSchema(GenerateJsonSchema):
         return out
 
 
+#: What only a policy that starts from nothing has to say.
+_WHOLE: Mapping[str, Any] = {
+    "if": {"not": {"required": ["extends"]}},
+    "then": {
+        "required": ["rules"],
+        "properties": {
+            "rules": {
+                "items": {
+                    "required": ["action"],
+                    "anyOf": [{"required": ["category", "threshold"]}, {"required": ["terms"]}],
+                }
+            }
+        },
+    },
+}
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a policy file."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **PolicyFile.model_json_schema(schema_generator=_EditorSchema),
-    }
+    schema = PolicyFile.model_json_schema(schema_generator=_EditorSchema)
+    schema["required"].remove("rules")
+    schema["$defs"]["RuleEntry"]["required"].remove("action")
+    for name, key in (("WhenEntry", "tags"), ("WhenEntry", "lang")):
+        _one_or_several(schema["$defs"][name]["properties"][key])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **_WHOLE}
+
+
+def _one_or_several(schema: dict[str, Any]) -> None:
+    """A list of one may be written without its brackets."""
+    several = schema.get("additionalProperties")
+    if several is not None:
+        schema["additionalProperties"] = {"anyOf": [several["items"], several]}
+    else:
+        alone = {key: schema.pop(key) for key in ("items", "minItems", "type")}
+        schema["anyOf"] = [alone["items"], alone]
 
 
 def json_schema_text() -> str:

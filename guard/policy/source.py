@@ -6,9 +6,10 @@ What a hostile file could cost is bounded: its size, its depth, and what its ali
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -49,6 +50,7 @@ class Document:
         keys: Where each mapping key starts.
         problems: What is wrong with the file as YAML.
         reported: Places that already have a problem, so that nobody reports them again.
+        digest: SHA-256 of the file's bytes in hex.
     """
 
     file: str
@@ -57,6 +59,16 @@ class Document:
     keys: Mapping[Loc, Position] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     reported: frozenset[Loc] = frozenset()
+    digest: str = ""
+
+    @property
+    def incomplete(self) -> bool:
+        """False: whatever is missing here is missing."""
+        return False
+
+    def is_reported(self, loc: Loc) -> bool:
+        """True if the value at a place already has a problem."""
+        return loc in self.reported
 
     def problem(self, loc: Loc, what: str, cure: str, *, at_key: bool = False) -> Problem:
         """A problem at a value (or its key), or at the nearest thing around it that the file has."""
@@ -64,7 +76,7 @@ class Document:
         while loc and loc not in where:
             loc, where = loc[:-1], self.values
         position = where.get(loc, Position(1, 1))
-        return _problem(self.file, position, what, cure)
+        return problem_at(self.file, position, what, cure)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -96,6 +108,10 @@ def read_document(data: bytes, file: str) -> Document:
     Returns:
         The document; with ``value`` None if it is not YAML at all.
     """
+    return replace(_read(data, file), digest=hashlib.sha256(data).hexdigest())
+
+
+def _read(data: bytes, file: str) -> Document:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -116,7 +132,7 @@ def read_document(data: bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = f"not valid YAML: {', '.join(part for part in (error.context, error.problem) if part)}"
-        return Document(file, None, problems=(_problem(file, Position(line, column), what, _CURE_SYNTAX),))
+        return Document(file, None, problems=(problem_at(file, Position(line, column), what, _CURE_SYNTAX),))
     except (YAMLError, ValueError) as error:
         return _unreadable(file, "", f"not valid YAML: {str(error).splitlines()[0]}", _CURE_SYNTAX)
     return Document(file, value, builder.values, builder.keys, tuple(builder.problems), frozenset(builder.reported))
@@ -125,10 +141,10 @@ def read_document(data: bytes, file: str) -> Document:
 def _unreadable(file: str, before: str, what: str, cure: str) -> Document:
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
-    return Document(file, None, problems=(_problem(file, Position(line, column), what, cure),))
+    return Document(file, None, problems=(problem_at(file, Position(line, column), what, cure),))
 
 
-def _problem(file: str, position: Position, what: str, cure: str) -> Problem:
+def problem_at(file: str, position: Position, what: str, cure: str) -> Problem:
     """A problem on one line: what it quotes from the file may hold line ends, or be long."""
     shown = what if len(what) <= _MAX_SHOWN else what[:_MAX_SHOWN] + "..."
     printable = "".join(char if char.isprintable() else "?" for char in shown)
@@ -212,7 +228,7 @@ class _Builder:
 
     def _report(self, loc: Loc, position: Position, what: str, cure: str) -> None:
         self.reported.add(loc)
-        self.problems.append(_problem(self.file, position, what, cure))
+        self.problems.append(problem_at(self.file, position, what, cure))
 
 
 def _position(node: Node) -> Position:

@@ -55,7 +55,8 @@ class PolicyStore:
                 problems += error.problems
         problems += _shared_names(policies)
         if problems:
-            raise PolicyError(problems)
+            # A file that several extend is told of once.
+            raise PolicyError(dict.fromkeys(problems))
         return cls(policies)
 
     @property

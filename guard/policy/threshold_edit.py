@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ruamel.yaml import YAML
@@ -12,6 +12,7 @@ from guard.errors import PolicyError, Problem
 from guard.policy.decimals import written
 from guard.policy.load import parse_policy
 from guard.policy.policy import Policy
+from guard.policy.source import read_document
 
 _BOM = "\ufeff"
 _CURE = "write the threshold as a plain number of its own"
@@ -40,6 +41,10 @@ def set_thresholds(data: bytes, file: str, thresholds: Mapping[str, float]) -> b
         what = f"no rule {missing[0]} in this file"
         raise PolicyError([Problem(file, 1, 1, what, "tune the file that has it")])
     wanted = {name: value for name, value in thresholds.items() if known[name].threshold != value}
+    own = set(_own(data, file))
+    if inherited := [name for name in wanted if name not in own]:
+        what = f"the threshold of {inherited[0]} stands in {' or '.join(before.sources[1:])}"
+        raise PolicyError([Problem(file, 1, 1, what, "tune that file, or give the rule a threshold here")])
     out = text
     for node in sorted(_nodes(text.removeprefix(_BOM), wanted, file), key=lambda found: -found.start):
         shift = len(text) - len(text.removeprefix(_BOM))
@@ -48,6 +53,15 @@ def set_thresholds(data: bytes, file: str, thresholds: Mapping[str, float]) -> b
         # A shared value, or a spelling of numbers that is not foreseen: better nothing than something else.
         raise PolicyError([Problem(file, 1, 1, "the thresholds cannot be changed one by one", _CURE)])
     return out.encode()
+
+
+def _own(data: bytes, file: str) -> Iterator[str]:
+    """The rules whose threshold stands in this file, and not in one that it extends."""
+    top = read_document(data, file).value
+    rules = top.get("rules") if isinstance(top, dict) else None
+    for rule in rules if isinstance(rules, list) else ():
+        if isinstance(rule, dict) and "threshold" in rule:
+            yield str(rule.get("id"))
 
 
 class _Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from guard.policy.allow import is_evidence
 from guard.records import LABELS
 from guard.types import CATEGORIES, NONCOMPLIANT, PII_CATEGORIES
 
@@ -19,6 +20,11 @@ OTHER = "other"
 KNOWN = frozenset((*CATEGORIES, *PII_CATEGORIES))
 
 _COMPLIANT, _NONCOMPLIANT = LABELS
+
+
+def is_known(name: str) -> bool:
+    """True for what may stand among scores and detections: a category that a rule can name, or what terms leave."""
+    return name in KNOWN or is_evidence(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,10 @@ class _Fitting:
         if not self.options.per_rule and not acts(rule):
             what = "in shadow" if rule.shadow else "reports only"
             return f"{what}: it stops nothing (--per-rule tunes it)"
-        here = self.fitted & self.records.travels(rule.direction)
-        if not np.any(np.isfinite(self.records.scores[rule.category][here])):
+        if rule.category == rule.term_category:
+            return "decided by its terms, so it has no threshold"
+        here = self.fitted & self.records.concerns(rule)
+        if not np.any(np.isfinite(self.records.scores_of(rule)[here])):
             return "no record has a score or a detection for it"
         positives, negatives = self._counts(rule)
         least = self.options.min_records
@@ -135,7 +137,7 @@ class _Fitting:
         return ""
 
     def _counts(self, rule: Rule) -> tuple[int, int]:
-        truth = self.truths[rule.category][self.fitted & self.records.travels(rule.direction)]
+        truth = self.truths[rule.category][self.fitted & self.records.concerns(rule)]
         return int(np.sum(truth == 1)), int(np.sum(truth == 0))
 
     def _problems(self, tuned: Sequence[Ladder]) -> Iterator[list[Ladder]]:
@@ -166,9 +168,13 @@ class _Fitting:
 
     def _business(self, bases: Sequence[Rule]) -> Bools:
         """Fitted records that speak about the goal of these rules."""
-        directions = np.any([self.records.travels(rule.direction) for rule in bases], axis=0)
-        business: Bools = self.fitted & directions & (self._truth(bases) >= 0)
+        concerned = np.any([self._asked(rule) for rule in bases], axis=0)
+        business: Bools = self.fitted & concerned & (self._truth(bases) >= 0)
         return business
+
+    def _asked(self, rule: Rule) -> Bools:
+        """Where the goal is asked of a rule: of one alone on its own records, of the policy on all of a direction."""
+        return self.records.concerns(rule) if self.options.per_rule else self.records.travels(rule.direction)
 
     def _truth(self, bases: Sequence[Rule]) -> NDArray[np.int8]:
         if self.options.per_rule:
@@ -176,8 +182,7 @@ class _Fitting:
         return self.decision
 
     def _scores(self, rule: Rule, members: NDArray[np.intp]) -> Floats:
-        scores = self.records.scores[rule.category]
-        return np.where(self.records.travels(rule.direction), scores, -np.inf)[members]
+        return np.where(self.records.concerns(rule), self.records.scores_of(rule), -np.inf)[members]
 
     def _stopped_otherwise(self, bases: Sequence[Rule]) -> Bools:
         """What rules that are left alone stop; the upper rungs of a ladder stop nothing that its lowest does not."""
@@ -205,7 +210,7 @@ class _Fitting:
 
     def _raise_rungs(self, ladder: Ladder) -> None:
         base = ladder.base
-        scores = self.records.scores[base.category][self.fitted & self.records.travels(base.direction)]
+        scores = self.records.scores_of(base)[self.fitted & self.records.concerns(base)]
         for rung in ladder.rungs[1:]:
             self.new[rung.id] = upper_rung(scores, base.threshold, self.new[base.id], rung.threshold)
 
@@ -228,8 +233,8 @@ class _Fitting:
         )
 
     def _rule_change(self, rule: Rule, members: Bools) -> Change:
-        here = members & self.records.travels(rule.direction)
-        truth, scores = self.truths[rule.category][here], self.records.scores[rule.category][here]
+        here = members & self.records.concerns(rule)
+        truth, scores = self.truths[rule.category][here], self.records.scores_of(rule)[here]
         return Change(measure(truth, scores >= rule.threshold), measure(truth, scores >= self.new[rule.id]))
 
     def _directions(self, tuned: Sequence[Ladder]) -> Iterator[DirectionTuning]:

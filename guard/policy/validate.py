@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
 from guard.errors import PolicyError, Problem
 from guard.policy.schema import MISTAKE, Entry, Mistake, entry_at
-from guard.policy.source import Document
+from guard.policy.source import Loc
 from guard.policy.suggest import did_you_mean
 
-M = TypeVar("M", bound=Entry)
 
-#: Looks for what no single value shows (duplicate ids ...); must bear any document, sound or not.
-CrossCheck = Callable[[Document], Sequence[Problem]]
+class Source(Protocol):
+    """What was written, and where: a document, or several in one."""
+
+    @property
+    def file(self) -> str:
+        """The name of the file, or of the first one."""
+        ...
+
+    @property
+    def value(self) -> object:
+        """Plain values; None if nothing could be read."""
+        ...
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is already known to be wrong."""
+        ...
+
+    @property
+    def incomplete(self) -> bool:
+        """True if there is more that could not be had, so that what is missing here says nothing."""
+        ...
+
+    def is_reported(self, loc: Loc) -> bool:
+        """True if the value at a place already has a problem."""
+        ...
+
+    def problem(self, loc: Loc, what: str, cure: str, *, at_key: bool = False) -> Problem:
+        """A problem at a value, or its key."""
+        ...
+
+
+M = TypeVar("M", bound=Entry)
+S = TypeVar("S", bound=Source)
 
 _WRONG_TYPE = {
     "string_type": ("must be text", "put it in quotes"),
@@ -26,25 +57,36 @@ _WRONG_TYPE = {
 _OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "finite_number"}
 
 
-def validate(document: Document, model: type[M], cross_check: CrossCheck) -> M:
+def validate(document: S, model: type[M], cross_check: Callable[[S], Iterable[Problem]]) -> M:
     """The document as a model.
 
+    Args:
+        document: What was written.
+        model: What it should be.
+        cross_check: Looks for what no single value shows (duplicate ids ...); must bear any document, sound or not.
+
     Raises:
-        PolicyError: With all mistakes of the file, by line: YAML, single values, and the cross-check's.
+        PolicyError: With all mistakes, by line: YAML, single values, and the cross-check's.
     """
     problems = list(document.problems)
     result: M | list[Mistake] = []
     if document.value is not None:
         result = model.read(document.value)
         if isinstance(result, list):
-            problems += [_problem(document, model, m) for m in result if m.loc not in document.reported]
+            told = (m for m in result if m.kind != "missing" or not document.incomplete)
+            problems += [_problem(document, model, m) for m in told if not document.is_reported(m.loc)]
         problems += cross_check(document)
     if problems or isinstance(result, list):
-        raise PolicyError(sorted(set(problems), key=lambda p: (p.line, p.column, p.what)))
+        raise PolicyError(in_order(document.file, problems))
     return result
 
 
-def _problem(document: Document, model: type[Entry], mistake: Mistake) -> Problem:
+def in_order(file: str, problems: Iterable[Problem]) -> list[Problem]:
+    """Problems, each once: those of a file before those of the files that it names, and by line."""
+    return sorted(set(problems), key=lambda p: (p.file != file, p.file, p.line, p.column, p.what))
+
+
+def _problem(document: Source, model: type[Entry], mistake: Mistake) -> Problem:
     if mistake.kind == "extra_forbidden":
         return _unknown_key(document, model, mistake)
     if mistake.kind == "missing":
@@ -78,11 +120,13 @@ def _what_and_cure(mistake: Mistake) -> tuple[str, str]:
     return f"{name} is not legal ({mistake.kind})", "see policies/README.md"
 
 
-def _unknown_key(document: Document, model: type[Entry], mistake: Mistake) -> Problem:
+def _unknown_key(document: Source, model: type[Entry], mistake: Mistake) -> Problem:
     key = str(mistake.loc[-1])
     entry = entry_at(model, mistake.loc[:-1])
     if key in entry.not_implemented:
         what, cure = f"{key} is not implemented yet in this version", "remove it"
+    elif key in entry.elsewhere:
+        what, cure = f"{key} does not stand here", entry.elsewhere[key]
     else:
         legal = list(entry.model_fields)
         what = f"unknown key {key}"

@@ -252,20 +252,24 @@ class ModelInfo(_message.Message):
     def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., categories: _Optional[_Iterable[str]] = ..., unsupported: _Optional[_Iterable[str]] = ..., normalizer_version: _Optional[str] = ...) -> None: ...
 
 class PolicyInfo(_message.Message):
-    __slots__ = ("name", "revision", "mode", "description", "rules", "default")
+    __slots__ = ("name", "revision", "mode", "description", "rules", "default", "owner", "version")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: str
     mode: str
     description: str
     rules: int
     default: bool
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., mode: _Optional[str] = ..., description: _Optional[str] = ..., rules: _Optional[int] = ..., default: _Optional[bool] = ...) -> None: ...
+    owner: str
+    version: str
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., mode: _Optional[str] = ..., description: _Optional[str] = ..., rules: _Optional[int] = ..., default: _Optional[bool] = ..., owner: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_tokens", "chunk_tokens", "max_batch_items", "max_message_bytes")
