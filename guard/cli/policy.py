@@ -7,6 +7,7 @@ import typer
 from guard.cli.output import need_command
 from guard.cli.policy_diff import diff
 from guard.cli.policy_eval import evaluate
+from guard.cli.policy_explain import explain
 from guard.cli.policy_replay import replay
 from guard.cli.policy_test import test
 from guard.cli.policy_tune import tune
@@ -27,3 +28,4 @@ policy.command()(diff)
 policy.command("eval")(evaluate)
 policy.command()(tune)
 policy.command()(replay)
+policy.command()(explain)
