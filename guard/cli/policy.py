@@ -5,11 +5,12 @@ from __future__ import annotations
 import typer
 
 from guard.cli.output import need_command
+from guard.cli.policy_cases import run_tests
 from guard.cli.policy_diff import diff
 from guard.cli.policy_eval import evaluate
 from guard.cli.policy_explain import explain
+from guard.cli.policy_lint import lint
 from guard.cli.policy_replay import replay
-from guard.cli.policy_test import test
 from guard.cli.policy_tune import tune
 
 policy = typer.Typer(
@@ -23,7 +24,8 @@ def _group(context: typer.Context) -> None:
     need_command(context)
 
 
-policy.command()(test)
+policy.command()(lint)
+policy.command("test")(run_tests)
 policy.command()(diff)
 policy.command("eval")(evaluate)
 policy.command()(tune)

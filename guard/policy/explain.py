@@ -216,9 +216,7 @@ def _decided_by(decision: Decision, outcome: Outcome, *, again: bool) -> tuple[s
     return tuple(rule.id for rule in outcome.acting)
 
 
-def _view(
-    rule: Rule, content: Content, decision: Decision, outcome: Outcome, chunks: Sequence[ChunkPart]
-) -> RuleView:
+def _view(rule: Rule, content: Content, decision: Decision, outcome: Outcome, chunks: Sequence[ChunkPart]) -> RuleView:
     score = decided_score(rule, decision.scores, decision.detections)
     whole = rule_score(rule, decision.scores, decision.detections)
     category = _highest(rule, decision) or rule.category

@@ -118,7 +118,7 @@ def test_a_masked_answer_with_context(tiny_classifier: Classifier) -> None:
 
 
 def test_conditions_and_terms(tiny_classifier: Classifier) -> None:
-    """A rule that asks for a language or a tag says so; a rule that an allow-term lifts is told from one that is low."""
+    """A rule that asks for a language or a tag says so; one that an allow-term lifts is told from one that is low."""
     policy = parse_policy(
         HEAD
         + "  - {id: zh, when: {lang: zh}, category: hate, threshold: 0.5, action: block}\n"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from guard.policy.cases import Report
 
 
-def test(
+def run_tests(
     file: Annotated[
         str,
         typer.Argument(
