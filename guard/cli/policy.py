@@ -11,6 +11,7 @@ from guard.cli.policy_eval import evaluate
 from guard.cli.policy_explain import explain
 from guard.cli.policy_lint import lint
 from guard.cli.policy_replay import replay
+from guard.cli.policy_shadow import promote, shadow_report
 from guard.cli.policy_tune import tune
 
 policy = typer.Typer(
@@ -31,3 +32,5 @@ policy.command("eval")(evaluate)
 policy.command()(tune)
 policy.command()(replay)
 policy.command()(explain)
+policy.command("shadow-report")(shadow_report)
+policy.command()(promote)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.classifier.classifier import Classifier
@@ -168,6 +168,7 @@ def test_failures_are_told(tiny_model_dir: Path) -> None:
 
 
 @given(st.text(alphabet="aＡ國国\u200b é\u0301ﬁ1", min_size=1, max_size=20).filter(lambda t: t.strip(" \u200b")))
+@settings(deadline=None, max_examples=30)
 def test_any_text(tiny_explainer: Engine, text: str) -> None:
     """Whatever is screened can be explained, by the same decision."""
     found = tiny_explainer.explain(Content(text))
