@@ -9,19 +9,20 @@ from guard.cli.policy_cases import run_tests
 from guard.cli.policy_diff import diff
 from guard.cli.policy_eval import evaluate
 from guard.cli.policy_explain import explain
+from guard.cli.policy_label import label
 from guard.cli.policy_lint import lint
 from guard.cli.policy_replay import replay
 from guard.cli.policy_shadow import promote, shadow_report
 from guard.cli.policy_tune import tune
 
 policy = typer.Typer(
-    help="Test, measure, tune and compare policies.", invoke_without_command=True, rich_markup_mode=None
+    help="Check, test, measure, tune, compare and try out policies.", invoke_without_command=True, rich_markup_mode=None
 )
 
 
 @policy.callback()
 def _group(context: typer.Context) -> None:
-    """Test, measure, tune and compare policies."""
+    """Check, test, measure, tune, compare and try out policies."""
     need_command(context)
 
 
@@ -32,5 +33,6 @@ policy.command("eval")(evaluate)
 policy.command()(tune)
 policy.command()(replay)
 policy.command()(explain)
+policy.command()(label)
 policy.command("shadow-report")(shadow_report)
 policy.command()(promote)
