@@ -65,7 +65,8 @@ class Record:
         tokens: Model tokens of the text.
         chunks: Pieces it was scored in.
         rules: Every rule that fired, shadow rules included.
-        scores: Every category's probability; empty only where ``degraded``.
+        scores: Every category's probability, and what terms left (see :class:`guard.types.Decision`); empty only where
+            ``degraded``.
         detections: Places in the text; spans are code points of the original.
         policy: ``name@revision``.
         model: ``name@revision``.

@@ -94,7 +94,7 @@ def test_info_survives_the_wire() -> None:
         model=ModelInfo("m", "abc", CATEGORIES, ("sexual_minors",), "1"),
         policies=(
             PolicyInfo("default", "def", "enforce", "text", 12, True),
-            PolicyInfo("b", "0", "shadow", "", 1, False),
+            PolicyInfo("b", "0", "shadow", "", 1, False, owner="the editors", version="2026-11"),
         ),
         limits=Limits(100, 10, 5, 4096),
     )

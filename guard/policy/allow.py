@@ -17,8 +17,9 @@ from guard.policy.policy import Policy, Rule
 from guard.policy.terms import Hit
 from guard.types import ALLOW_PREFIX, TERM_PREFIX, Detection
 
-# What stands for a term: about the least that a language can say.
-_EN, _ZH = "something", "某物"
+# What stands for a term. Pronouns of things unknown ("something", 某物) were tried: they read like a secret, and a
+# classifier distrusts them where it trusts these.
+_EN, _ZH = "the item", "这个"
 _CHINESE = range(0x3400, 0xA000)
 
 

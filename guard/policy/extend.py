@@ -107,7 +107,7 @@ def _read(document: Document, named: str, path: Path, above: tuple[str, ...]) ->
     real = [os.path.realpath(file) for file in above]
     if (here := os.path.realpath(path)) in real:
         first = Path(above[0]).parent
-        circle = " -> ".join(os.path.relpath(file, first) for file in (*above[real.index(here) :], path))
+        circle = " -> ".join(os.path.relpath(file, first) for file in (*above[real.index(here) :], str(path)))
         return document.problem((EXTENDS,), f"extends goes in a circle: {circle}", "remove one of them")
     try:
         return read_document(read_bytes(path), str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from ruamel.yaml import YAML
@@ -23,7 +23,7 @@ class Edit:
 
     Attributes:
         key: A key of rules whose value is one word.
-        values: Rule id -> the new value's characters.
+        values: Rule id -> the new value's characters; a rule that :attr:`change` leaves as it is keeps its own.
         change: A rule as it is to be read back.
         cure: What to do about a value that cannot be changed on its own.
         cure_inherited: What to do about one that stands in another file.
@@ -53,33 +53,37 @@ def edit_rules(data: bytes, file: str, edit: Edit) -> bytes:
     """
     text = data.decode()
     before = parse_policy(text, file)
-    known = [rule.id for rule in before.rules]
+    known = {rule.id: rule for rule in before.rules}
     if missing := [name for name in edit.values if name not in known]:
         cure = did_you_mean(missing[0], known) or "name the file that has it"
         raise PolicyError([Problem(file, 1, 1, f"no rule {missing[0]} in this file", cure)])
-    _check_own(data, file, edit)
+    wanted = {name: value for name, value in edit.values.items() if edit.change(known[name]) != known[name]}
     plain = text.removeprefix(_BOM)
+    places = _places(plain, wanted, edit, file)
+    if inherited := wanted.keys() - {place.rule for place in places}:
+        _refuse(data, file, inherited, edit)
     out = plain
-    for place in sorted(_places(plain, edit, file), key=lambda found: -found.start):
-        out = out[: place.start] + place.value + out[place.end :]
+    for start, end, value in sorted({(place.start, place.end, place.value) for place in places}, reverse=True):
+        out = out[:start] + value + out[end:]
     out = text[: len(text) - len(plain)] + out
-    expected = tuple(edit.change(rule) if rule.id in edit.values else rule for rule in before.rules)
+    expected = tuple(edit.change(rule) if rule.id in wanted else rule for rule in before.rules)
     if parse_policy(out, file).rules != expected:
         # A shared value, or a spelling that is not foreseen: better nothing than something else.
         raise PolicyError([Problem(file, 1, 1, f"the {edit.key} values cannot be changed one by one", edit.cure)])
     return out.encode()
 
 
-def _check_own(data: bytes, file: str, edit: Edit) -> None:
+def _refuse(data: bytes, file: str, rules: Collection[str], edit: Edit) -> None:
     """Refuse values that stand in a file that this one extends."""
     merged = read_chain(data, file, SHIPPED_DIR)[-1]
     problems = []
     for name, loc in _written(merged.value):
         place = merged.place((*loc, edit.key))
-        if name in edit.values and place.document.file != file:
+        if name in rules and place.document.file != file:
             position = place.document.values.get(place.loc)
             where = f"{place.document.file}:{position.line}" if position else place.document.file
-            problems.append(merged.problem((), f"the {edit.key} of {name} stands in {where}", edit.cure_inherited))
+            what = f"the {edit.key} of {name} stands in {where}"
+            problems.append(Problem(file, 1, 1, what, edit.cure_inherited))
     if problems:
         raise PolicyError(problems)
 
@@ -94,36 +98,33 @@ def _written(value: object) -> Iterator[tuple[str, tuple[str | int, ...]]]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the characters of a value stand, and what is to be written there."""
+    """Where the characters of a rule's value stand, and what is to be written there."""
 
+    rule: str
     start: int
     end: int
     value: str
 
 
-def _places(text: str, edit: Edit, file: str) -> list[_Place]:
+def _places(text: str, wanted: Mapping[str, str], edit: Edit, file: str) -> list[_Place]:
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     rules = _value(yaml.compose(text), "rules")
-    places: dict[int, _Place] = {}
+    places: list[_Place] = []
     for rule in rules.value if isinstance(rules, SequenceNode) else ():
         name, node = _value(rule, "id"), _value(rule, edit.key)
-        if not isinstance(name, ScalarNode) or not isinstance(node, ScalarNode) or name.value not in edit.values:
+        if not isinstance(name, ScalarNode) or not isinstance(node, ScalarNode) or name.value not in wanted:
             continue
         end = node.end_mark.index
         # An anchor or a tag belongs to the node and stands before the value, which is its last word.
-        start = end - len(node.value)
-        value = edit.values[name.value]
-        if (
-            node.style is not None
-            or text[start:end] != node.value
-            or places.get(start, _Place(0, 0, value)).value != value
-        ):
+        place = _Place(name.value, end - len(node.value), end, wanted[name.value])
+        shared = any(other.start == place.start and other.value != place.value for other in places)
+        if node.style is not None or text[place.start : end] != node.value or shared:
             what = f"the {edit.key} of {name.value} cannot be changed on its own"
             mark = node.start_mark
             raise PolicyError([Problem(file, mark.line + 1, mark.column + 1, what, edit.cure)])
-        places[start] = _Place(start, end, value)
-    return list(places.values())
+        places.append(place)
+    return places
 
 
 def _value(node: Node | None, key: str) -> Node | None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from guard.policy.decimals import written
-from guard.policy.load import parse_policy
 from guard.policy.policy import Rule
 from guard.policy.rule_edit import Edit, edit_rules
 
@@ -28,10 +27,9 @@ def set_thresholds(data: bytes, file: str, thresholds: Mapping[str, float]) -> b
     Raises:
         PolicyError: As :func:`guard.policy.rule_edit.edit_rules`.
     """
-    old = {rule.id: rule.threshold for rule in parse_policy(data.decode(), file).rules}
 
     def change(rule: Rule) -> Rule:
         return replace(rule, threshold=thresholds[rule.id])
 
-    values = {name: written(value) for name, value in thresholds.items() if old.get(name) != value}
+    values = {name: written(value) for name, value in thresholds.items()}
     return edit_rules(data, file, Edit("threshold", values, change, _CURE, _CURE_INHERITED))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from guard.classifier.classifier import Classifier
@@ -127,6 +127,7 @@ _WORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_WORDS, st.lists(st.tuples(st.sampled_from(_TERMS), st.integers(0, 6)), min_size=1, max_size=3))
 @example(["bomb"], [("the bomb", 1)])
 @example(["炸", "弹"], [("炸弹人", 1)])
@@ -161,6 +162,7 @@ def _rules_of(policy: Policy, text: str) -> set[str]:
     return {rule.id for rule in evaluate(policy, Direction.PROMPT, scores, found).rules}
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdef我你"), min_size=1, max_size=6), st.integers(0, 6), st.sampled_from(_TERMS))
 def test_whatever_the_model_a_term_alone_lifts_nothing(words: list[str], at: int, term: str) -> None:
     """A rule is lifted only if it does not fire on the text without the term: no score can be diluted away."""
@@ -171,6 +173,7 @@ def test_whatever_the_model_a_term_alone_lifts_nothing(words: list[str], at: int
     assert without - with_allow <= without - _rules_of(_PLAIN, text)
 
 
+@settings(deadline=None)
 @given(st.text("ab \n炸x", max_size=20), st.lists(st.integers(0, 20), max_size=6))
 def test_what_is_cut_is_cut(text: str, borders: list[int]) -> None:
     """A text without its terms has all other characters, but for a space that stood beside one."""
@@ -192,7 +195,7 @@ def test_a_failure_lifts_nothing() -> None:
     found = detections(hits, normalize(text))
     scores = with_terms(_POLICY, {"weapons": 0.9}, found, hits)
     (doubt,) = doubts(_POLICY, evaluate(_POLICY, Direction.PROMPT, scores, found), text, hits)
-    assert doubt.texts == ("something x", "x")
+    assert doubt.texts == ("the item x", "x")
     for answers in ([None, {"weapons": 0.0}], [{"weapons": 0.0}, None]):
         settled = lifted(doubt, scores, found, answers)
         assert evaluate(_POLICY, Direction.PROMPT, settled, found).action is Action.BLOCK

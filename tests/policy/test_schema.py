@@ -15,17 +15,22 @@ from guard.errors import PolicyError
 from guard.policy.cases import load_cases, run_cases
 from guard.policy.load import SHIPPED_DIR, parse_policy
 from guard.policy.schema import (
+    AllowEntry,
     CaseEntry,
     CaseFile,
     Entry,
     Expectation,
     MessageEntry,
+    MetadataEntry,
     PolicyFile,
     RuleEntry,
     StreamingEntry,
+    TermEntry,
+    WhenEntry,
     json_schema,
     json_schema_text,
 )
+from guard.policy.source import read_document
 from guard.policy.store import PolicyStore
 from guard.types import CATEGORIES, PII_CATEGORIES
 
@@ -56,8 +61,15 @@ def test_the_schema_knows_every_category_and_no_unknown_key() -> None:
     schema = json.loads(json_schema_text())
     rule = schema["$defs"]["RuleEntry"]
     assert rule["properties"]["category"]["enum"] == [*CATEGORIES, *PII_CATEGORIES]
-    assert rule["required"] == ["id", "category", "threshold", "action"]
-    assert schema["required"] == ["version", "name", "rules"]
+    assert (rule["required"], schema["required"]) == (["id"], ["version", "name"])
+    # A policy that extends another may leave out what it inherits.
+    assert schema["if"] == {"not": {"required": ["extends"]}}
+    assert schema["then"]["required"] == ["rules"]
+    whole = schema["then"]["properties"]["rules"]["items"]
+    assert (whole["required"], whole["anyOf"]) == (
+        ["action"],
+        [{"required": ["category", "threshold"]}, {"required": ["terms"]}],
+    )
     assert not schema["additionalProperties"] and not rule["additionalProperties"]
 
 
@@ -77,7 +89,9 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     """The tables of policies/README.md list the keys of policies and cases exactly."""
     expected = [
         *_keys("", PolicyFile), *_keys("message.", MessageEntry), *_keys("rules[].", RuleEntry),
-        *_keys("rules[].message.", MessageEntry), *_keys("streaming.", StreamingEntry),
+        *_keys("rules[].message.", MessageEntry), *_keys("rules[].when.", WhenEntry),
+        *_keys("rules[].terms[].", TermEntry), *_keys("streaming.", StreamingEntry),
+        *_keys("metadata.", MetadataEntry), *_keys("allow[].", AllowEntry),
         *_keys("", CaseFile), *_keys("cases[].", CaseEntry), *_keys("cases[].expect.", Expectation),
     ]  # fmt: skip
     assert sorted([*_rows(), "cases[].expect"]) == sorted(expected)
@@ -129,3 +143,30 @@ def test_the_mistakes_of_the_reference_are_the_real_ones() -> None:
     with pytest.raises(PolicyError) as caught:
         parse_policy(typo, "typo.yaml")
     assert str(caught.value) + "\n" == _blocks("text")[0]
+
+
+def _used(entry: object, prefix: str = "") -> set[str]:
+    """The keys that a policy or case file uses, spelled as the tables of the reference spell them."""
+    if isinstance(entry, list):
+        return {key for item in entry for key in _used(item, f"{prefix}[]")}
+    if not isinstance(entry, dict):
+        return set()
+    below = f"{prefix}." if prefix else ""
+    return {f"{below}{key}" for key in entry} | {
+        k for key, value in entry.items() for k in _used(value, f"{below}{key}")
+    }
+
+
+def test_every_key_has_an_example_that_is_run() -> None:
+    """What the tables list stands in a file of the reference, and the tests run the commands on these files."""
+    found = _used(yaml_of(_blocks("yaml")[1]))
+    commands = "\n".join(_blocks("console"))
+    for name, text in re.findall(r"^<!-- file: (\S+\.yaml) -->\n```yaml\n(.*?)^```", _README, re.DOTALL | re.MULTILINE):
+        assert name.replace("_test.yaml", ".yaml") in commands or f"extends: {name}" in _README
+        found |= _used(yaml_of(text))
+    assert set(_rows()) - found == {"recognizers"}
+
+
+def yaml_of(text: str) -> object:
+    """A YAML text as plain values."""
+    return read_document(text.encode(), "example").value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.normalize import normalize
@@ -131,6 +131,7 @@ def test_a_fingerprint_is_that_of_the_set() -> None:
     assert len({fingerprint(["a", "b"], ["c"]), *others}) == 4
 
 
+@settings(deadline=None)
 @given(st.text(_ALPHABET, max_size=40), st.lists(st.text(_ALPHABET, min_size=1, max_size=5), max_size=4))
 def test_every_place_is_one_of_the_term(text: str, words: list[str]) -> None:
     """Whatever the text: a place has the term, folded as the term is, and whole words around it."""
@@ -150,6 +151,7 @@ def test_every_place_is_one_of_the_term(text: str, words: list[str]) -> None:
                 assert not re.match("[a-z0-9_]", normalized.text[hit.start - 1], re.IGNORECASE)
 
 
+@settings(deadline=None)
 @given(st.text("ab ", max_size=30), st.text("ab ", max_size=30), st.sampled_from(["foo", "foo bar", "炸弹"]))
 def test_a_term_is_found_wherever_it_stands_alone(before: str, after: str, term: str) -> None:
     """Between spaces a term is always found, exactly there."""

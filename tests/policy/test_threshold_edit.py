@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -92,3 +93,18 @@ def test_a_rule_that_the_file_has_not_is_refused() -> None:
     """It must stand in another file."""
     with pytest.raises(PolicyError, match="no rule d in this file"):
         _set(_TEXT, d=0.5)
+
+
+def test_an_inherited_threshold_is_changed_where_it_stands(tmp_path: Path) -> None:
+    """A file is never given a rule that it did not have: the message names the file that has the threshold."""
+    (tmp_path / "base.yaml").write_text(
+        "version: 1\nname: base\nrules:\n"
+        "  - {id: a, category: hate, threshold: 0.5, action: block}\n"
+        "  - {id: b, category: violence, threshold: 0.5, action: block}\n"
+    )
+    child = b"version: 1\nname: child\nextends: base.yaml\nrules: [{id: b, threshold: 0.6}, {id: a, shadow: true}]\n"
+    file = str(tmp_path / "child.yaml")
+    assert set_thresholds(child, file, {"b": 0.7}) == child.replace(b"0.6", b"0.70")
+    with pytest.raises(PolicyError) as caught:
+        set_thresholds(child, file, {"a": 0.7, "b": 0.7})
+    assert "base.yaml" in str(caught.value) and "the threshold of a stands in" in str(caught.value)
