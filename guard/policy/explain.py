@@ -181,7 +181,7 @@ def explain(policy: Policy, content: Content, decision: Decision, chunks: Sequen
     silent = policy.mode is Mode.SHADOW
     again = not decision.degraded and not silent and decision.action is not outcome.action
     views = [_view(rule, content, decision, outcome, chunks) for rule in policy.rules]
-    views.sort(key=lambda view: (bool(view.not_asked), -2.0 if view.margin is None else -view.margin))
+    views.sort(key=lambda view: (bool(view.not_asked), 2.0 if view.margin is None else -view.margin))
     return Explanation(
         policy=decision.policy,
         model=decision.model,
