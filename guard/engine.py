@@ -21,7 +21,8 @@ from guard.language import OTHER, language_of
 from guard.normalize import Normalized, normalize
 from guard.policy.allow import Doubt, doubts, lifted, with_terms
 from guard.policy.evaluate import Outcome, evaluate, message_for
-from guard.policy.explain import ChunkPart, Explanation, explain
+from guard.policy.explain import explain
+from guard.policy.explained import ChunkPart, Explanation
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.policy.terms import detections as places_of

@@ -188,7 +188,7 @@ def abridged(found: list[str], shown: list[str]) -> list[str]:
 
 
 def comparable(lines: list[str]) -> list[str]:
-    """Lines without what may differ between two good runs: ports, revisions, times, tokens, measured numbers, widths."""
+    """Lines without what may differ between two good runs: ports, revisions, times, tokens, figures, widths."""
     out = []
     for line in lines:
         text = re.sub(r"@[0-9a-f]{12}\b", "@revision", line)

@@ -16,7 +16,7 @@ from guard.errors import InvalidInput
 from guard.types import Direction
 
 if TYPE_CHECKING:
-    from guard.policy.explain import Change, Condition, Explanation, RuleView
+    from guard.policy.explained import Change, Condition, Explanation, RuleView
     from guard.types import Span
 
 _SHOWN_CHANGES = 5

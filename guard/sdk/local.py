@@ -9,7 +9,7 @@ from typing import Self
 
 from guard.content import make_content
 from guard.engine import Engine
-from guard.policy.explain import Explanation
+from guard.policy.explained import Explanation
 from guard.policy.load import resolve_policy
 from guard.sdk.deltas import Deltas, check_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items

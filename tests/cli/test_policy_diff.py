@@ -53,7 +53,9 @@ def test_the_reference() -> None:
                 shown += [f"{step.name}:", *comparable(step.shown)]
                 found += [f"{step.name}:", *comparable(abridged(output, step.shown))]
     assert found == shown
-    assert any("guard policy diff" in step.source for step in steps(lines))
+    commands = [step for step in steps(lines) if step.kind == "command"]
+    assert any("guard policy diff" in step.source for step in commands)
+    assert sum(step.section.endswith("in ten commands") for step in commands) == 10
 
 
 def test_two_policies(command: Command, policies: tuple[Path, Path], write: Write) -> None:

@@ -43,13 +43,13 @@ def test_for_people(command: Command, odd: Path, broken: Path) -> None:
     one = command("policy", "lint", odd, "--no-model")
     assert one.code == 1
     assert one.out.splitlines() == [
-        f"{odd}:4:41: warning: a never fires: no score is ever 1 (write a threshold below 1) [never-fires]",
+        f"{odd}:4:40: warning: a never fires: no score is ever 1 (write a threshold below 1) [never-fires]",
         "1 policy, 0 mistakes, 1 finding",
     ]
     both = command("policy", "lint", odd, broken, "--no-model")
     assert both.code == 2
     assert both.out.splitlines()[-1] == "2 policies, 2 mistakes, 1 finding"
-    assert f"{broken}:4:24: error: unknown category haet (did you mean hate?) [mistake]" in both.out
+    assert f"{broken}:4:23: error: unknown category haet (did you mean hate?) [mistake]" in both.out
     assert command("policy", "lint", odd, "--no-model", "--ignore", "never-fires").code == 0
 
 
@@ -65,7 +65,7 @@ def test_for_programs(command: Command, odd: Path) -> None:
     (found,) = command("policy", "lint", odd, "--no-model", "--format", "json").json()
     assert (found["policies"], found["mistakes"], found["findings"]) == (1, 0, 1)
     assert {name: found["found"][0][name] for name in ("code", "level", "file", "line", "column")} == {
-        "code": "never-fires", "level": "warning", "file": str(odd), "line": 4, "column": 41,
+        "code": "never-fires", "level": "warning", "file": str(odd), "line": 4, "column": 40,
     }  # fmt: skip
 
 
@@ -73,8 +73,8 @@ def test_for_github(command: Command, odd: Path, broken: Path) -> None:
     """A workflow command a finding, with what separates its parts escaped, and nothing else."""
     outcome = command("policy", "lint", odd, broken, "--no-model", "--format", "github")
     first, second, _ = outcome.out.splitlines()
-    assert first.startswith(f"::warning file={str(odd).replace(',', '%2C')},line=4,col=41,title=never-fires::a never")
-    assert second.startswith(f"::error file={broken},line=4,col=24,title=mistake::unknown category haet (")
+    assert first.startswith(f"::warning file={str(odd).replace(',', '%2C')},line=4,col=40,title=never-fires::a never")
+    assert second.startswith(f"::error file={broken},line=4,col=23,title=mistake::unknown category haet (")
 
 
 def test_beside_a_model(command: Command, tmp_path: Path, tiny_model_dir: Path) -> None:

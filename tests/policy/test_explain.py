@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guard.classifier.classifier import Classifier
 from guard.engine import Engine
-from guard.policy.explain import Condition, Explanation, Need
+from guard.policy.explained import Condition, Explanation, Need
 from guard.policy.load import parse_policy
 from guard.policy.policy import Mode, Policy
 from guard.policy.store import PolicyStore
