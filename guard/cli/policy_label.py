@@ -59,7 +59,7 @@ def label(
         notes: list[str] = []
         done = read_done(output)
         file = RecordFile(records, lines, notes, Record.from_json)
-        queue = doubtful_first(loaded, file.records(), done.ids, rule or ())
+        queue = doubtful_first(loaded, file.records(), done.ids.__contains__, rule or ())
         _check(records, output, queue, done, file.model)
         for note in (*notes, *queue.notes()):
             say(printable(note))
@@ -82,10 +82,8 @@ def _check(records: Path, output: Path, queue: Queue, done: Done, model: str) ->
     if others:
         reason = f"{output} has records of {others[0]}, and {records} of {model}"
         raise InvalidInput.of("--output", reason, "give another file: scores of two models do not go together")
-    if queue.without_text and not queue.doubtful and not queue.done:
-        reason = f"{queue.without_text} of {queue.seen} records have no text, and nobody can judge the others"
-        if queue.without_text == queue.seen:
-            reason = f"none of {queue.seen} records has its text"
+    if queue.without_text == queue.seen:
+        reason = f"none of {queue.seen} records has its text"
         raise InvalidInput.of(f"{records}: text", reason, "screen the rows again without --no-text, and label those")
 
 

@@ -7,7 +7,7 @@ A judgement teaches most where the policy is least sure, so records come by thei
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -75,14 +75,14 @@ class Queue:
 
 
 def doubtful_first(
-    policy: Policy, records: Iterable[tuple[int, Record]], done: Container[str], rules: Collection[str] = ()
+    policy: Policy, records: Iterable[tuple[int, Record]], done: Callable[[str], bool], rules: Collection[str] = ()
 ) -> Queue:
     """The order in which to judge.
 
     Args:
         policy: Its rules' thresholds say what is doubtful; shadow rules count as well.
         records: Offset and record, read once; only numbers are kept of them.
-        done: Ids that are judged.
+        done: True for an id that is judged.
         rules: Ids of the rules to go by; all if none is named.
     """
     asked = [rule for rule in policy.rules if not rules or rule.id in rules]
@@ -93,7 +93,7 @@ def doubtful_first(
         seen += 1
         text = bytes.fromhex(record.text_hash)[:12] + record.direction.encode()
         doubtful = None if record.degraded else _nearest(asked, offset, record)
-        if record.id in done:
+        if done(record.id):
             judged += 1
             texts.add(text)
         elif record.label is not None or record.categories:

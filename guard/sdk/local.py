@@ -22,7 +22,7 @@ from guard.types import Content, Decision, Info
 class Guard:
     """A classifier and policies in this process. Thread-safe; holds the model in memory as long as it lives.
 
-    Its methods are those of :class:`guard.GuardClient`; they block for the time of an inference.
+    Its methods are those of :class:`guard.GuardClient`, and :meth:`explain`; they block for the time of an inference.
     """
 
     def __init__(

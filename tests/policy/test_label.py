@@ -17,8 +17,12 @@ _POLICY = policy_of(
 )
 
 
-def _order(*records: Record, done: tuple[str, ...] = (), rules: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    queue = doubtful_first(_POLICY, enumerate(records), done, rules)
+def _nothing(record_id: str) -> bool:
+    return False
+
+
+def _order(*records: Record, rules: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    queue = doubtful_first(_POLICY, enumerate(records), _nothing, rules)
     return [(records[doubtful.offset].id, doubtful.rule.id) for doubtful in queue.doubtful]
 
 
@@ -49,7 +53,7 @@ def test_what_is_not_asked_is_counted() -> None:
         record_of("7", {}, text="d", degraded=True),
         record_of("8", {"hate": 0.5}, text="e"),
     )
-    queue = doubtful_first(_POLICY, enumerate(records), {"8"})
+    queue = doubtful_first(_POLICY, enumerate(records), {"8"}.__contains__)
     assert [doubtful.offset for doubtful in queue.doubtful] == [0, 2]
     assert (queue.seen, queue.done, queue.labelled, queue.without_text, queue.repeated, queue.unasked) == (
         8, 1, 1, 1, 1, 2,
@@ -67,7 +71,7 @@ def test_terms_are_not_in_doubt() -> None:
     word, both = (rule.term_category for rule in policy.rules)
     found = record_of("a", {"hate": 0.4, word: 1.0, both: 1.0}, text="a")
     absent = record_of("b", {"hate": 0.4, word: 0.0, both: 0.0}, text="b")
-    queue = doubtful_first(policy, enumerate([found, absent]), ())
+    queue = doubtful_first(policy, enumerate([found, absent]), _nothing)
     assert [(doubtful.offset, doubtful.rule.id) for doubtful in queue.doubtful] == [(1, "both")]
 
 

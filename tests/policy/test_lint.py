@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier
 from guard.engine import Engine
 from guard.language import EN, ZH, language_of
@@ -216,6 +217,15 @@ def test_checks_can_be_left_out(tmp_path: Path) -> None:
 def test_the_policies_that_ship_are_sound() -> None:
     """Nothing in them is wrong by itself."""
     assert [finding for file in policy_files(SHIPPED_DIR) for finding in lint(file)] == []
+
+
+def test_the_policies_that_ship_suit_the_model_that_ships() -> None:
+    """It supports their categories, their thresholds are its own, and their messages pass themselves."""
+    classifier = Classifier.load(DEFAULT_MODEL_DIR)
+    artifact = classifier.artifact
+    facts = ModelFacts(artifact.identity, artifact.categories, artifact.unsupported)
+    for file in policy_files(SHIPPED_DIR):
+        assert lint(file, facts, Engine(classifier, PolicyStore.load(file)).screen) == (), file.name
 
 
 def test_the_sentences_are_ordinary() -> None:
