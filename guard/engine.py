@@ -25,6 +25,8 @@ from guard.language import OTHER, language_of
 from guard.normalize import Normalized, normalize
 from guard.policy.allow import Doubt, doubts, lifted, with_terms
 from guard.policy.evaluate import Outcome, evaluate, message_for
+from guard.policy.explain import explain
+from guard.policy.explained import ChunkPart, Explanation
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
 from guard.policy.terms import Hit
@@ -218,6 +220,28 @@ class Engine:
         """A turn without a middle that the model cannot read: it is read again with every slice of a stream."""
         reach = self._classifier.artifact.limits.context * _CHARACTERS_PER_TOKEN
         return turn if len(turn.text) <= 2 * reach else Turn(turn.role, f"{turn.text[:reach]} {turn.text[-reach:]}")
+
+    def explain(self, content: Content) -> Explanation:
+        """Why one text is decided as it is; scores it once more, chunk by chunk.
+
+        Raises:
+            InvalidInput: As :meth:`screen`.
+        """
+        decision = self.screen(content)
+        chunks: tuple[ChunkPart, ...] = ()
+        if not decision.degraded:
+            normalized = normalize(content.text)
+            query = Query(normalized.text, content.direction, self._readable(content.context))
+            chunks = tuple(
+                ChunkPart(
+                    span=normalized.original_span(chunk.start, chunk.end),
+                    tokens=chunk.tokens,
+                    scores=chunk.scores,
+                    peaks={name: normalized.original_span(*place) for name, place in chunk.peaks.items()},
+                )
+                for chunk in self._classifier.chunk_scores(query)
+            )
+        return explain(self._policies.get(content.policy), content, decision, chunks)
 
     def info(self) -> Info:
         """Versions, model, policies and limits."""

@@ -110,6 +110,75 @@ def normalize(text: str) -> Normalized:
     return Normalized(_simplify("".join(pieces)), len(text), starts, ends)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A place that a step of normalisation changed.
+
+    Attributes:
+        span: Where, in code points of the ORIGINAL.
+        before: What the step found there.
+        after: What it left; empty if it removed it.
+    """
+
+    span: Span
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of normalisation that changed something: ``removed``, ``folded`` or ``simplified``."""
+
+    name: str
+    changes: tuple[Change, ...]
+
+
+def steps(text: str) -> tuple[Step, ...]:
+    """What :func:`normalize` did to a text, for people; none if it left it as it was.
+
+    Args:
+        text: As for :func:`normalize`.
+    """
+    normalized = normalize(text)
+    segments = _segments(text)
+    folded = [segment if segment.isascii() else unicodedata.normalize("NFKC", segment) for _, _, segment in segments]
+    found = {
+        "removed": _runs([(i, i + 1, char, "") for i, char in enumerate(text) if _is_removed(char)]),
+        "folded": _runs(
+            [
+                (start, end, segment, after)
+                for (start, end, segment), after in zip(segments, folded, strict=True)
+                if segment != after
+            ]
+        ),
+        "simplified": _runs(
+            [
+                (*_place(normalized, i), before, after)
+                for i, (before, after) in enumerate(zip("".join(folded), normalized.text, strict=True))
+                if before != after
+            ]
+        ),
+    }
+    return tuple(Step(name, changes) for name, changes in found.items() if changes)
+
+
+def _place(normalized: Normalized, at: int) -> tuple[int, int]:
+    span = normalized.original_span(at, at + 1)
+    return span.start, span.end
+
+
+def _runs(places: list[tuple[int, int, str, str]]) -> tuple[Change, ...]:
+    """Changes, those that touch each other as one."""
+    out: list[Change] = []
+    for start, end, before, after in places:
+        if out and out[-1].span.end == start:
+            last = out[-1]
+            out[-1] = Change(Span(last.span.start, end), last.before + before, last.after + after)
+        else:
+            out.append(Change(Span(start, end), before, after))
+    return tuple(out)
+
+
 def _segments(text: str) -> list[tuple[int, int, str]]:
     """Cut into ranges that NFKC treats independently, with the invisible characters left out."""
     out: list[tuple[int, int, str]] = []

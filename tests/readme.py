@@ -190,11 +190,14 @@ def abridged(found: list[str], shown: list[str]) -> list[str]:
 
 
 def comparable(lines: list[str]) -> list[str]:
-    """Lines without what may differ between two good runs: ports, revisions, measured numbers, widths."""
+    """Lines without what may differ between two good runs: ports, revisions, times, tokens, figures, widths."""
     out = []
     for line in lines:
         text = re.sub(r"@[0-9a-f]{12}\b", "@revision", line)
         text = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", text)
+        text = re.sub(r"\b\d{4}-\d\d-\d\dT[\d:]+Z", "TIME", text)
+        # How many tokens a text has is the model's affair.
+        text = re.sub(r"\b\d+ tokens?\b", "TOKENS", text)
         # Which category is the highest of a harmless text is decided in the last digits, and by the kind of CPU.
         text = re.sub(r"(✓ allow) +\w+", r"\1", text)
         text = re.sub(r"\b\d+\.\d+\b", "0.0", text)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.normalize import Normalized, normalize
+from guard.normalize import Normalized, normalize, steps
 from guard.types import Span
 
 _ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
@@ -194,3 +194,23 @@ def test_marks_are_sorted_within_short_pieces_only() -> None:
     """Ten thousand marks in a row are not sorted as one run, which would cost the square of their number."""
     text = "a" + "\u0301\u0316" * 5000
     assert "\u0301" in normalize(text).text[:40]
+
+
+def test_steps_name_what_was_changed_and_where() -> None:
+    """Invisible characters, folded forms and traditional characters, each at its place of the original."""
+    text = "a\u200b\u200bb ｆｕ 國語 ﬁ"
+    found = {step.name: [(c.span.start, c.span.end, c.before, c.after) for c in step.changes] for step in steps(text)}
+    assert found == {
+        "removed": [(1, 3, "\u200b\u200b", "")],
+        "folded": [(5, 7, "ｆｕ", "fu"), (11, 12, "ﬁ", "fi")],
+        "simplified": [(8, 10, "國語", "国语")],
+    }
+    assert steps("plain text, 简体") == ()
+
+
+@given(st.text(alphabet="aＡ國国\u200b é\u0301ﬁ1\r\u00ad㎏", max_size=40))
+def test_texts_without_steps_are_as_they_were(text: str) -> None:
+    """What has no step is unchanged, and what was changed has one; no step changes nothing."""
+    found = steps(text)
+    assert found or normalize(text).text == text
+    assert all(change.before != change.after for step in found for change in step.changes)

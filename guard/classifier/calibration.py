@@ -13,22 +13,25 @@ from guard.classifier.artifact import Platt
 _EPSILON = 1e-6
 
 
-def calibrate(scores: NDArray[np.float32], categories: Sequence[str], platt: Mapping[str, Platt]) -> dict[str, float]:
+def calibrate(
+    scores: NDArray[np.float32], categories: Sequence[str], platt: Mapping[str, Platt], chunks: int | None = None
+) -> dict[str, float]:
     """Pool the chunks of one text by maximum and calibrate per category.
 
     Args:
         scores: Raw scores [chunks, categories], each in [0, 1].
         categories: Names of the columns.
         platt: One entry per category, for the text's direction.
+        chunks: Of the whole text, where these are some of them; those that are given if None.
 
     Returns:
         ``category -> probability``, in the order of ``categories``.
     """
     pooled = np.clip(scores.max(axis=0).astype(np.float64), _EPSILON, 1 - _EPSILON)
     logits = np.log(pooled / (1 - pooled))
-    chunks = math.log2(len(scores))
+    pieces = math.log2(chunks or len(scores))
     return {
-        name: sigmoid(platt[name].a * float(logit) + platt[name].b + platt[name].c * chunks)
+        name: sigmoid(platt[name].a * float(logit) + platt[name].b + platt[name].c * pieces)
         for name, logit in zip(categories, logits, strict=True)
     }
 

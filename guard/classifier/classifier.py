@@ -84,6 +84,26 @@ class Reading:
     microseconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkScores:
+    """What one chunk gives to the scores of its text.
+
+    Attributes:
+        start: First code point of the NORMALISED text that it covers.
+        end: One past the last.
+        tokens: Its text tokens.
+        scores: Calibrated as part of the text, whose score is the highest of its chunks'.
+        peaks: By category the code points [start, end) of the NORMALISED text of the token that scores highest; none
+            for a text without tokens.
+    """
+
+    start: int
+    end: int
+    tokens: int
+    scores: Mapping[str, float]
+    peaks: Mapping[str, tuple[int, int]]
+
+
 #: Of a text that was not scored.
 NO_TOKENS = TokenScores((), np.zeros((0, 0), np.float32))
 
@@ -150,6 +170,19 @@ class Classifier:
         """Uncalibrated scores [chunks, categories] of one text, for fitting a calibration."""
         chunks = self._chunker.chunks(query.text, query.direction, query.context)
         return np.stack([self._alone(chunk).scores for chunk in chunks])
+
+    def chunk_scores(self, query: Query) -> list[ChunkScores]:
+        """What the score of one text is made of, chunk by chunk, for people; in their order."""
+        chunks = self._chunker.chunks(query.text, query.direction, query.context)
+        names, platt = self.artifact.categories, self.artifact.calibration[query.direction]
+        found = []
+        for chunk in chunks:
+            raw = self._alone(chunk)
+            highest = raw.token_scores.argmax(axis=0) if chunk.offsets else ()
+            peaks = {name: chunk.offsets[int(token)] for name, token in zip(names, highest, strict=False)}
+            scores = calibrate(raw.scores[np.newaxis], names, platt, len(chunks))
+            found.append(ChunkScores(chunk.start, chunk.end, chunk.text_tokens, scores, peaks))
+        return found
 
     def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
         """Score several texts in the caller's thread; one that is over the limit fails alone.

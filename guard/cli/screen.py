@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -88,7 +89,7 @@ def screen(
     shown = Shown(tls, ca, cert, key, token_file, allow_insecure_token)
     if input_ is None:
         _check_single(text, output, map_, jobs)
-        content = _content(text or "", direction, context, policy if server is not None else None)
+        content = content_of(text or "", direction, context, policy if server is not None else None)
         with connect(model, policy, server, shown) as connection:
             _screen_text(connection, content, format_, keep_text=not no_text, exit_code=exit_code)
         return
@@ -138,7 +139,25 @@ def _check_file(text: str | None, context: str | None, format_: Format) -> None:
         raise InvalidInput(found)
 
 
-def _content(text: str, direction: Direction, context: str | None, policy: str | None) -> Content:
+def content_of(
+    text: str,
+    direction: Direction,
+    context: str | None,
+    policy: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Content:
+    """What the options of a command say.
+
+    Args:
+        text: TEXT; ``-`` for standard input.
+        direction: ``--direction``.
+        context: ``--context``.
+        policy: Name of a policy that the guard has.
+        tags: The content's tags.
+
+    Raises:
+        InvalidInput: They break the contract, or standard input is no UTF-8.
+    """
     if text == _STANDARD_INPUT:
         try:
             # One line end belongs to the pipe (`echo`), not to the text.
@@ -146,7 +165,7 @@ def _content(text: str, direction: Direction, context: str | None, policy: str |
         except UnicodeDecodeError as error:
             raise InvalidInput.of("text", f"invalid UTF-8 at byte {error.start}", "send UTF-8") from None
     turns = None if context is None else parse_context(context)
-    return make_content(text, direction, turns, policy)  # type: ignore[arg-type]  # it checks what it is given
+    return make_content(text, direction, turns, policy, tags)  # type: ignore[arg-type]  # it checks what it is given
 
 
 def _screen_text(

@@ -57,11 +57,19 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of a case: passed without failures, or skipped because there was nothing to screen with."""
+    """What became of a case: passed without failures, or skipped because there was nothing to screen with.
+
+    Attributes:
+        case: The case.
+        failures: What was not as expected, one line each.
+        skipped: True if it could not run.
+        fired: Ids of the rules that fired, shadow rules included.
+    """
 
     case: Case
     failures: tuple[str, ...] = ()
     skipped: bool = False
+    fired: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -71,10 +79,17 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The results of a case file, in its order."""
+    """The results of a case file, in its order.
+
+    Attributes:
+        file: The case file's name.
+        results: One a case.
+        rules: Ids of the policy's rules, in the file's order.
+    """
 
     file: str
     results: tuple[CaseResult, ...]
+    rules: tuple[str, ...] = ()
 
     @property
     def passed(self) -> int:
@@ -90,6 +105,17 @@ class Report:
     def skipped(self) -> int:
         """How many cases could not run for want of a classifier."""
         return sum(result.skipped for result in self.results)
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """Rules that fired in no case that passed, in the file's order: nobody would notice if they were gone."""
+        fired = {name for result in self.results if result.passed for name in result.fired}
+        return tuple(rule for rule in self.rules if rule not in fired)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the rules that fired in a case that passed, 0..1; 1 without rules."""
+        return 1 - len(self.uncovered) / len(self.rules) if self.rules else 1.0
 
     def lines(self) -> tuple[str, ...]:
         """The report for people: one line a case (more where it failed), then the counts."""
@@ -151,12 +177,13 @@ def run_cases(policy: Policy, cases: Sequence[Case], screen: Screen | None, file
         screen: Decides the cases with a text, by the same policy; None skips them.
         file: Name of the case file for the report.
     """
-    return Report(file, tuple(_run(policy, case, screen) for case in cases))
+    results = tuple(_run(policy, case, screen) for case in cases)
+    return Report(file, results, tuple(rule.id for rule in policy.rules))
 
 
 def _run(policy: Policy, case: Case, screen: Screen | None) -> CaseResult:
     if case.scores is not None:
-        return CaseResult(case, tuple(_failures(case, _decide(policy, case, case.scores))))
+        return _result(case, _decide(policy, case, case.scores))
     if screen is None:
         return CaseResult(case, skipped=True)
     try:
@@ -168,7 +195,11 @@ def _run(policy: Policy, case: Case, screen: Screen | None) -> CaseResult:
     if decision.degraded:
         return CaseResult(case, ("not screened: the classifier failed, on_error decided",))
     seen = _Seen(decision.action, decision.rules, decision.output_text, decision.language, decision.scores)
-    return CaseResult(case, tuple(_failures(case, seen)))
+    return _result(case, seen)
+
+
+def _result(case: Case, seen: _Seen) -> CaseResult:
+    return CaseResult(case, tuple(_failures(case, seen)), fired=tuple(rule.id for rule in seen.rules))
 
 
 def _decide(policy: Policy, case: Case, scores: Mapping[str, float]) -> _Seen:

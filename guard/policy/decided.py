@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heappush, heappushpop
 
 from guard.policy.comparison import Effect, Example
-from guard.policy.evaluate import Outcome, rule_score
+from guard.policy.evaluate import Outcome, decided_score
 from guard.policy.pairs import Pair
 from guard.policy.policy import Rule
 from guard.records import LABELS, Record
@@ -122,6 +122,4 @@ def _example(decided: Decided, rule: Rule) -> Example:
 
 
 def _best(rule: Rule, record: Record) -> float | None:
-    """What a record's rule was decided by."""
-    decided = record.scores.get(rule.allow_category)
-    return rule_score(rule, record.scores, record.detections) if decided is None else decided
+    return decided_score(rule, record.scores, record.detections)

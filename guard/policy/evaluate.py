@@ -92,6 +92,12 @@ def rule_score(rule: Rule, scores: Mapping[str, float], detections: Iterable[Det
     return max(found, default=None)
 
 
+def decided_score(rule: Rule, scores: Mapping[str, float], detections: Iterable[Detection]) -> float | None:
+    """What a rule is compared by, 0..1: :func:`rule_score`, or what is left of it without its allow-terms."""
+    left = scores.get(rule.allow_category)
+    return rule_score(rule, scores, detections) if left is None else left
+
+
 def counted(rule: Rule, detections: Sequence[Detection]) -> list[Detection]:
     """What was found for a rule, without what lies inside one of its allow-terms."""
     own = [found for found in detections if rule.matches(found.category)]

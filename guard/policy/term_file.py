@@ -26,6 +26,7 @@ class TermFile:
         problems: What is wrong, the first ones.
         digest: SHA-256 of its bytes in hex; empty if it cannot be read.
         readable: False if there is no such file, or none that can be read.
+        lines: On which line each term stands, counting from 1.
     """
 
     path: str
@@ -33,6 +34,7 @@ class TermFile:
     problems: tuple[Problem, ...]
     digest: str
     readable: bool = True
+    lines: tuple[int, ...] = ()
 
 
 def read_term_file(path: Path) -> TermFile:
@@ -60,7 +62,7 @@ def read_term_file(path: Path) -> TermFile:
         left = f"{len(problems) - _MOST_SHOWN} more mistakes in this file"
         last = Position(problems[_MOST_SHOWN].line, 1)
         problems[_MOST_SHOWN:] = [problem_at(str(path), last, left, "one term a line")]
-    return TermFile(str(path), tuple(lines), tuple(problems), digest)
+    return TermFile(str(path), tuple(lines), tuple(problems), digest, lines=tuple(lines.values()))
 
 
 def _problems(file: str, text: str, lines: dict[str, int]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Self
 
 from guard.content import make_content
 from guard.engine import Engine
+from guard.policy.explained import Explanation
 from guard.policy.load import resolve_policy
 from guard.sdk.deltas import Deltas, check_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
@@ -21,7 +22,7 @@ from guard.types import Content, Decision, Info
 class Guard:
     """A classifier and policies in this process. Thread-safe; holds the model in memory as long as it lives.
 
-    Its methods are those of :class:`guard.GuardClient`; they block for the time of an inference.
+    Its methods are those of :class:`guard.GuardClient`, and :meth:`explain`; they block for the time of an inference.
     """
 
     def __init__(
@@ -101,6 +102,21 @@ class Guard:
         check_deltas(deltas)
         content = opening_content(direction, context, policy, tags, origin, request_id)
         return GuardStream(self._stream(content, deltas), on_block)
+
+    def explain(
+        self,
+        text: str,
+        direction: str = "prompt",
+        context: Context | None = None,
+        policy: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Explanation:
+        """Say why one text is decided as it is, and what another action would take; only in process.
+
+        Raises:
+            InvalidInput: The arguments break the contract; every broken field is named.
+        """
+        return self._engine.explain(make_content(text, direction, context, policy, tags))
 
     def info(self) -> Info:
         """What is loaded: versions, model, policies, limits."""

@@ -91,3 +91,19 @@ def test_mistakes(command: Command, policy_file: Path) -> None:
     outcome = command("policy", "test", policy_file)
     assert outcome.code == 2 and "mine_test.yaml:2:" in outcome.err
     assert command("policy", "test", policy_file.with_name("none.yaml")).code == 2
+
+
+def test_coverage_and_junit(command: Command, policy_file: Path, tmp_path: Path) -> None:
+    """--min-coverage fails where too few rules fire in a case, and names them; --junit writes the results."""
+    policy_file.write_text(_POLICY + "  - {id: hate, category: hate, threshold: 0.5, action: block}\n")
+    xml = tmp_path / "junit.xml"
+    run = ("policy", "test", policy_file, "--scores-only", "--junit", xml, "--min-coverage")
+    outcome = command(*run, "0.5")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (
+        0,
+        "1 of 2 rules covered (50.0%, at least 50.0%); no case fires hate",
+    )
+    assert command(*run, "0.6").code == 1
+    assert 'failures="1"' in xml.read_text() and "no case fires hate" in xml.read_text()
+    wrong = command(*run, "90")
+    assert (wrong.code, wrong.err.partition(" (")[0]) == (2, "guard: --min-coverage: out of range")
