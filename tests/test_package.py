@@ -95,7 +95,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_wheel_holds_the_model_and_the_policies(wheel: zipfile.ZipFile) -> None:
-    """The wheel carries the model, the shipped policies, the report's page, lint's sentences and the marker of typing."""
+    """The wheel carries the model, the shipped policies, the report's page, lint's sentences and the typing marker."""
     model = {f"guard/models/default/{name}" for name in (*FILES.hashed, FILES.description, FILES.card)}
     policies = {f"guard/policies/{file.name}" for file in (_ROOT / "policies").iterdir()}
     page = {f"guard/cli/report/{file.name}" for file in (_ROOT / "guard" / "cli" / "report").iterdir()}
