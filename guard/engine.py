@@ -3,15 +3,19 @@
 Check, normalise, classify beside the recognizers, let the policy decide once, act, and screen what was
 rewritten again before it may pass. The engine alone turns a failure of the classifier into the policy's
 ``on_error`` decision; a caller's mistake stays the caller's error and never passes a text.
+
+A screening is a generator that asks for scores and goes on when it is sent them. In process the engine scores in the
+caller's thread; a server lets many screenings wait for one queue, without a thread for each.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import NO_TOKENS, TOO_LONG_CURE, Classifier, Query, Scored
@@ -28,6 +32,13 @@ from guard.types import Action, Content, Decision, Detection, Direction, Info, L
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+#: A screening on its way: it yields queries, never none of them, is sent one result per query, which is an exception
+#: where there are no scores, and returns what was decided. An ``InvalidInput`` is the caller's; any other exception is
+#: decided by the policy's ``on_error``.
+Steps: TypeAlias = Generator[list[Query], list[Scored | Exception], _T]
 
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
@@ -94,9 +105,24 @@ class Engine:
         Returns:
             One result per content, in order; content that breaks the contract fails alone.
         """
+        return self.finish(self.screening(contents))
+
+    def screening(self, contents: Sequence[Content]) -> Steps[list[Decision | GuardError]]:
+        """The steps of :meth:`screen_batch`, for whoever scores differently."""
         checked = [self._admit(content) for content in contents]
-        decided = iter(self._decide([subject for subject in checked if isinstance(subject, _Subject)]))
+        decided = iter((yield from self._decide([subject for subject in checked if isinstance(subject, _Subject)])))
         return [next(decided) if isinstance(subject, _Subject) else subject for subject in checked]
+
+    def finish(self, steps: Steps[_T]) -> _T:
+        """Take a screening through all of its steps in the caller's thread, and return what it does."""
+        answers = None
+        while True:
+            try:
+                queries = next(steps) if answers is None else steps.send(answers)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            answers = self._score(queries)
 
     def open(self, content: Content) -> Opening:
         """Check what a stream begins with.
@@ -132,6 +158,10 @@ class Engine:
         Raises:
             InvalidInput: The slice is over the limit on a text's tokens.
         """
+        return self.finish(self.screening_slice(opening, text, part))
+
+    def screening_slice(self, opening: Opening, text: str, part: Span) -> Steps[Decision]:
+        """The steps of :meth:`screen_slice`, for whoever scores differently."""
         began = time.perf_counter_ns()
         content = replace(opening.content, text=text)
         subject = _Subject(content, opening.policy, part=part)
@@ -141,7 +171,7 @@ class Engine:
             subject = _Subject(content, opening.policy, normalized, opening.context, language, _since(began), part=part)
         except Exception as error:  # a defect of normalisation: on_error decides
             _log_failure(error)
-        (result,) = self._decide([subject])
+        (result,) = yield from self._decide([subject])
         if isinstance(result, InvalidInput):
             raise result
         return result
@@ -150,6 +180,11 @@ class Engine:
         """The model tokens of a text, each as the code points of the ORIGINAL that it covers."""
         normalized = normalize(text)
         return tuple(normalized.original_span(*place) for place in self._classifier.token_offsets(normalized.text))
+
+    @property
+    def classifier(self) -> Classifier:
+        """What scores."""
+        return self._classifier
 
     @property
     def max_characters(self) -> int:
@@ -205,15 +240,15 @@ class Engine:
         turns = (Turn(turn.role, normalize(turn.text).text) for turn in newest)
         return tuple(turn for turn in turns if turn.text.strip())
 
-    def _decide(self, subjects: Sequence[_Subject]) -> list[Decision | InvalidInput]:
-        findings = self._examine(subjects)
+    def _decide(self, subjects: Sequence[_Subject]) -> Steps[list[Decision | InvalidInput]]:
+        findings = yield from self._examine(subjects)
         masked = {
             index: _masked(subject, finding.outcome.spans)
             for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
             if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
         }
         covered = {index: subject for index, subject in masked.items() if subject is not None}
-        again = dict(zip(covered, self._examine(list(covered.values())), strict=True))
+        again = dict(zip(covered, (yield from self._examine(list(covered.values()))), strict=True))
         results: list[Decision | InvalidInput] = []
         for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
             if isinstance(finding, InvalidInput):
@@ -224,28 +259,23 @@ class Engine:
                 results.append(self._decision(subject, finding, finding.outcome.action))
         return results
 
-    def _examine(self, subjects: Sequence[_Subject]) -> list[_Finding | InvalidInput]:
+    def _examine(self, subjects: Sequence[_Subject]) -> Steps[list[_Finding | InvalidInput]]:
         """Score and evaluate; what could not be read or scored is found degraded."""
         queries = {index: query for index, subject in enumerate(subjects) if (query := subject.query)}
-        scores = dict(zip(queries, self._score(list(queries.values())), strict=True))
+        answers = (yield list(queries.values())) if queries else []
+        scores = dict(zip(queries, answers, strict=True))
         return [
             scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
             for index, subject in enumerate(subjects)
         ]
 
-    def _score(self, queries: Sequence[Query]) -> list[Scored | InvalidInput | None]:
-        """The classifier's answers; None where it failed."""
-        if not queries:
-            return []
+    def _score(self, queries: Sequence[Query]) -> list[Scored | Exception]:
+        """The classifier's answers in the caller's thread; what it raised where it failed."""
         try:
             return list(self._classifier.score_batch(queries))
-        except InvalidInput as error:
-            if len(queries) == 1:
-                return [error]
         except Exception as error:  # whatever broke, no text may pass but by the policy's on_error
             if len(queries) == 1:
-                _log_failure(error)
-                return [None]
+                return [error]
         # One text may have broken the batch: the others must not pay for it.
         return [scored for query in queries for scored in self._score([query])]
 
@@ -351,8 +381,11 @@ def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
         return None
 
 
-def _judge(subject: _Subject, scored: Scored | None) -> _Finding:
+def _judge(subject: _Subject, scored: Scored | Exception | None) -> _Finding:
     began = time.perf_counter_ns()
+    if isinstance(scored, Exception):
+        _log_failure(scored)
+        return _unscreened(subject.policy)
     if scored is None or subject.normalized is None:
         return _unscreened(subject.policy)
     try:

@@ -89,10 +89,14 @@ class ArtifactError(GuardError):
 
 
 class Overloaded(GuardError):
-    """The guard refuses early because it could not answer in time; retry after a pause."""
+    """The guard refuses early because it could not answer in time; retry after ``retry_after`` seconds if it says."""
 
     code: ClassVar[str] = "RESOURCE_EXHAUSTED"
     http_status: ClassVar[int] = 429
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class DeadlineExceeded(GuardError):

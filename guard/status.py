@@ -7,10 +7,11 @@ language reads the cure; back here it becomes the same :class:`~guard.errors.Vio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from guard.errors import GuardError, InvalidInput, Violation, error_for_code
+from guard.errors import GuardError, InvalidInput, Overloaded, Violation, error_for_code
 from guard.v1 import guard_pb2 as pb
 
 # The status of a failed call travels as HTTP/2 metadata, which peers bound at 8 KiB and which grows on the way:
@@ -39,12 +40,18 @@ def item_error(status: pb.Status) -> GuardError | None:
 
 
 def call_status(error: GuardError) -> status_pb2.Status:
-    """The google.rpc.Status that a call fails with; BadRequest in the details where fields are broken.
+    """The google.rpc.Status that a call fails with.
+
+    In the details are BadRequest where fields are broken, and RetryInfo where the caller may retry.
 
     It is bounded, because it travels as metadata: long texts are shortened, and of many violations the first
     ones are detailed and the rest counted in the message.
     """
     status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=_shorten(str(error), _MAX_MESSAGE))
+    if isinstance(error, Overloaded) and error.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after))
+        status.details.add().Pack(retry)
     if not isinstance(error, InvalidInput):
         return status
     details = error_details_pb2.BadRequest()
@@ -63,11 +70,13 @@ def call_status(error: GuardError) -> status_pb2.Status:
 
 
 def call_error(status: status_pb2.Status) -> GuardError:
-    """The error that a call's google.rpc.Status stands for, with its violations."""
-    details = error_details_pb2.BadRequest()
+    """The error that a call's google.rpc.Status stands for, with its violations or the time to wait for."""
+    details, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     for packed in status.details:
         if packed.Unpack(details):
             break
+        if packed.Unpack(retry) and status.code == code_pb2.RESOURCE_EXHAUSTED:
+            return Overloaded(status.message, retry_after=retry.retry_delay.ToTimedelta().total_seconds())
     return _error(status.code, status.message, details.field_violations)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from guard.content import is_blank
-from guard.engine import Engine, Opening
+from guard.engine import Engine, Opening, Steps
 from guard.errors import InternalError, InvalidInput
 from guard.language import OTHER
 from guard.types import Action, Decision, Detection, FiredRule, Span, Timings
@@ -48,6 +48,11 @@ class Screening:
         return self.decision is None and (self._window.due or self._closed)
 
     @property
+    def held(self) -> int:
+        """Characters that have come and not left."""
+        return self._window.held
+
+    @property
     def stalled(self) -> bool:
         """True if :meth:`pause` would let something leave."""
         return self._window.stalled
@@ -77,11 +82,8 @@ class Screening:
             self._window.close()
             self._closed = True
 
-    def advance(self, queued: int = 0) -> str:
+    def advance(self) -> str:
         """Screen the next slice, or end the stream if there is none.
-
-        Args:
-            queued: Microseconds that the slice has waited for a thread.
 
         Returns:
             What may be passed on now; may be empty.
@@ -89,6 +91,10 @@ class Screening:
         Raises:
             InvalidInput: The slice is over a limit; the stream's held text counts as unscreened.
         """
+        return self._engine.finish(self.advancing())
+
+    def advancing(self) -> Steps[str]:
+        """The steps of :meth:`advance`, for whoever scores differently; each may be taken in another thread."""
         if not self._window.due:
             self.decision = self._final(None)
             return ""
@@ -97,8 +103,7 @@ class Screening:
             # Nothing in it can be seen (a stream that begins with spaces, and ends), so there is nothing to screen.
             self._window.release(piece.start + piece.part.end)
             return piece.text[piece.part.start : piece.part.end]
-        decision = self._engine.screen_slice(self._opening, piece.text, piece.part)
-        decision = replace(decision, timings=replace(decision.timings, queue=decision.timings.queue + queued))
+        decision = yield from self._engine.screening_slice(self._opening, piece.text, piece.part)
         if decision.message:
             self._found.add(piece, decision, piece.part.end)
             self.decision = self._final(decision)

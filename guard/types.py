@@ -48,6 +48,13 @@ MAX_BATCH_ITEMS = 256
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 
+#: Tokens of one run of the model, padding included: larger batches gain nothing.
+MAX_BATCH_TOKENS = 512
+
+#: Tokens that may wait in front of the model: three texts of the greatest length, or a quarter of a minute of one core.
+MAX_QUEUE_TOKENS = 131072
+
+
 class Direction(StrEnum):
     """Which way the text travels: to the model (prompt) or from it (output)."""
 

@@ -58,6 +58,19 @@ def test_errors_keep_their_type(kind: type[GuardError]) -> None:
     assert str(error) == "what (cure)"
 
 
+def test_an_overload_says_when_to_retry() -> None:
+    """The time to wait for travels as google.rpc.RetryInfo, and is the error's again on the other side."""
+    status = call_status(Overloaded("what (cure)", retry_after=1.25))
+    details = error_details_pb2.RetryInfo()
+    assert status.details[0].Unpack(details)
+    assert details.retry_delay.ToMilliseconds() == 1250
+    error = call_error(status_pb2.Status.FromString(status.SerializeToString()))
+    assert isinstance(error, Overloaded)
+    assert (str(error), error.retry_after) == ("what (cure)", 1.25)
+    unsaid = call_error(call_status(Overloaded("what (cure)")))
+    assert isinstance(unsaid, Overloaded) and unsaid.retry_after is None
+
+
 @given(st.text(), st.text())
 def test_description_loses_nothing(reason: str, cure: str) -> None:
     """Whatever brackets are in it, a violation that came back describes itself in the same words."""

@@ -5,6 +5,9 @@ The graph looks every token up in a table of weights, keeps the text's own token
 classifier with max pooling. The token scores are the same without the pooling. Its words stand for meaning only in
 the tests; nothing of it is shipped.
 
+It can be made with rounded activations: with dynamic scales, where texts that share a run move each other's scores, or
+with static ones, where they do not. Without rounding it may share runs, too, if it says so.
+
 Usage: ``python -m tests.tiny DIRECTORY``
 """
 
@@ -23,7 +26,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from guard.classifier.artifact import FILES, Source, write_artifact
+from guard.classifier.artifact import FILES, ActivationScales, Source, write_artifact
 from guard.types import CATEGORIES, NONCOMPLIANT
 
 NAME = "tiny"
@@ -53,11 +56,15 @@ _HARMLESS_ENGLISH = ("the", "a", "to", "how", "is", "of", "and", "process", "lin
 _HARMLESS_CHINESE = tuple("我爱你好的是北京天安门")
 
 
-def build_tiny_artifact(directory: Path) -> Path:
+def build_tiny_artifact(
+    directory: Path, scales: ActivationScales = ActivationScales.DYNAMIC, *, rounded: bool = False
+) -> Path:
     """Write the artifact; the same bytes every time.
 
     Args:
         directory: Created if missing.
+        scales: What the description says.
+        rounded: Whether activations are rounded to 8 bits, with such scales.
 
     Returns:
         The directory.
@@ -65,7 +72,7 @@ def build_tiny_artifact(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = _vocabulary()
     _tokenizer(vocabulary).save(str(directory / FILES.tokenizer))
-    onnx.save_model(_graph(_weights(vocabulary)), str(directory / FILES.model))
+    onnx.save_model(_graph(_weights(vocabulary), scales if rounded else None), str(directory / FILES.model))
     (directory / FILES.card).write_text("# tiny\n\nA test artifact: a linear classifier over a dozen words.\n")
     write_artifact(
         directory,
@@ -74,6 +81,7 @@ def build_tiny_artifact(directory: Path) -> Path:
         outputs=("scores", "token_scores"),
         sources=(Source("hand-made", "Apache-2.0", "permissive", len(WORDS)),),
         created="2026-01-01",
+        activation_scales=scales,
     )
     return directory
 
@@ -100,8 +108,10 @@ def _weights(vocabulary: dict[str, int]) -> NDArray[np.float32]:
     return weights
 
 
-def _graph(weights: NDArray[np.float32]) -> onnx.ModelProto:
+def _graph(weights: NDArray[np.float32], rounding: ActivationScales | None) -> onnx.ModelProto:
     """``sigmoid(max over the text's tokens of weights[input_ids] + bias)``, and the same without the maximum.
+
+    What is looked up is rounded to 8 bits if asked for.
 
     Outputs: scores [batch, categories] and token_scores [batch, tokens, categories], the template's tokens included.
     """
@@ -113,8 +123,11 @@ def _graph(weights: NDArray[np.float32]) -> onnx.ModelProto:
         "token_axis": np.array([1], dtype=np.int64),
         "last_axis": np.array([2], dtype=np.int64),
     }
+    if rounding is ActivationScales.STATIC:
+        constants |= {"scale": np.array(_STRONG / 200, dtype=np.float32), "zero": np.array(0, dtype=np.uint8)}
     nodes = [
-        helper.make_node("Gather", ["weights", "input_ids"], ["per_token"], axis=0),
+        helper.make_node("Gather", ["weights", "input_ids"], ["looked_up" if rounding else "per_token"], axis=0),
+        *_rounding(rounding),
         helper.make_node("Sub", ["one", "token_type_ids"], ["is_text"]),
         helper.make_node("Mul", ["attention_mask", "is_text"], ["kept"]),
         helper.make_node("Cast", ["kept"], ["kept_float"], to=TensorProto.FLOAT),
@@ -141,6 +154,16 @@ def _graph(weights: NDArray[np.float32]) -> onnx.ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     return model
+
+
+def _rounding(scales: ActivationScales | None) -> list[onnx.NodeProto]:
+    if scales is None:
+        return []
+    if scales is ActivationScales.STATIC:
+        rounding = helper.make_node("QuantizeLinear", ["looked_up", "scale", "zero"], ["rounded"])
+    else:
+        rounding = helper.make_node("DynamicQuantizeLinear", ["looked_up"], ["rounded", "scale", "zero"])
+    return [rounding, helper.make_node("DequantizeLinear", ["rounded", "scale", "zero"], ["per_token"])]
 
 
 if __name__ == "__main__":

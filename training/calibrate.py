@@ -84,6 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         sources=old.sources,
         metrics={**old.metrics, **figures(samples, table)},
         created=old.created,
+        activation_scales=old.activation_scales,
     )
     print(f"{args.artifact / FILES.description}: {artifact.identity}, {dict(artifact.metrics)}")
 

@@ -106,7 +106,7 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     figures: dict[str, float] = {}
     for label, path, tolerance in (("float", full, _FLOAT_TOLERANCE), ("int8", output / FILES.model, _INT8_TOLERANCE)):
         session = Session(path, columns=len(CATEGORIES))
-        found = [session.run(chunk) for chunk in chunks]
+        found = [raw for chunk in chunks for raw in session.run([chunk])]
         column = CATEGORIES.index(NONCOMPLIANT)
         texts_of, tokens_of = ([getattr(r, name) for r in found] for name in ("scores", "token_scores"))
         difference = _mean_difference(texts_of, [r.scores for r in expected])

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,6 +82,17 @@ class TokenLimits:
     max_text: int = 32768
 
 
+class ActivationScales(StrEnum):
+    """Where the scales of the graph's rounded activations come from, and so whether texts may share a run.
+
+    Dynamic scales are those of whatever is in the run, so one text would move another's scores. Static ones stand in
+    the graph as constants; a graph without rounded activations counts as static, too.
+    """
+
+    DYNAMIC = "dynamic"
+    STATIC = "static"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One corpus the weights were trained on."""
@@ -108,6 +120,7 @@ class Artifact:
         sources: Corpora and licences.
         metrics: Figures of the training run, for the card and for ``info``.
         created: ISO date of the export.
+        activation_scales: Whether runs may be shared; dynamic where the description does not say.
     """
 
     directory: Path
@@ -123,6 +136,7 @@ class Artifact:
     metrics: Mapping[str, float] = field(default_factory=dict)
     created: str = ""
     normalizer_version: str = NORMALIZER_VERSION
+    activation_scales: ActivationScales = ActivationScales.DYNAMIC
 
     @property
     def identity(self) -> str:
@@ -145,6 +159,7 @@ def write_artifact(
     sources: tuple[Source, ...] = (),
     metrics: Mapping[str, float] | None = None,
     created: str = "",
+    activation_scales: ActivationScales = ActivationScales.DYNAMIC,
 ) -> Artifact:
     """Describe a directory that already holds the hashed files; writes ``artifact.json`` into it.
 
@@ -158,6 +173,7 @@ def write_artifact(
         sources: Corpora with licences and rows.
         metrics: Figures of the run.
         created: ISO date.
+        activation_scales: Whether runs may be shared.
 
     Returns:
         The artifact as :func:`read_artifact` would load it.
@@ -183,6 +199,7 @@ def write_artifact(
         "limits": asdict(limits),
         "normalizer_version": NORMALIZER_VERSION,
         "outputs": list(outputs),
+        "activation_scales": activation_scales.value,
         "sha256": sha256,
         "sources": [asdict(source) for source in sources],
         "metrics": dict(metrics or {}),
@@ -247,6 +264,7 @@ def _parse(directory: Path, raw: dict[str, Any]) -> Artifact:
         metrics={k: float(v) for k, v in raw.get("metrics", {}).items()},
         created=str(raw.get("created", "")),
         normalizer_version=str(raw["normalizer_version"]),
+        activation_scales=ActivationScales(raw.get("activation_scales", ActivationScales.DYNAMIC)),
     )
 
 

@@ -1,4 +1,8 @@
-"""Text in, calibrated scores out: chunk, run each chunk, pool, calibrate."""
+"""Text in, calibrated scores out: chunk, run each chunk, pool, calibrate.
+
+Reading a text and pooling its chunks are steps of their own, so that a server can have the chunks run in between by a
+queue that several callers share.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.classifier.artifact import FILES, Artifact, read_artifact
+from guard.classifier.artifact import FILES, ActivationScales, Artifact, read_artifact
 from guard.classifier.calibration import calibrate
 from guard.classifier.chunker import Chunk, Chunker
 from guard.classifier.session import Raw, Session
@@ -63,6 +67,23 @@ class Scored:
     timings: Timings
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text that was read and is to be run.
+
+    Attributes:
+        direction: Which calibration its scores get.
+        chunks: What is run; at least one.
+        tokens: Model tokens of the text.
+        microseconds: What reading took.
+    """
+
+    direction: Direction
+    chunks: tuple[Chunk, ...]
+    tokens: int
+    microseconds: int
+
+
 #: Of a text that was not scored.
 NO_TOKENS = TokenScores((), np.zeros((0, 0), np.float32))
 
@@ -91,7 +112,12 @@ class Classifier:
         if max_tokens is not None:
             artifact = replace(artifact, limits=replace(artifact.limits, max_text=max_tokens))
         chunker = Chunker.from_file(artifact.path(FILES.tokenizer), artifact.limits)
-        session = Session(artifact.path(FILES.model), columns=len(artifact.categories), threads=threads)
+        session = Session(
+            artifact.path(FILES.model),
+            columns=len(artifact.categories),
+            threads=threads,
+            shared=artifact.activation_scales is ActivationScales.STATIC,
+        )
         return cls(artifact, chunker, session)
 
     @property
@@ -100,8 +126,13 @@ class Classifier:
         a = self.artifact
         return ModelInfo(a.name, a.revision, a.categories, a.unsupported, a.normalizer_version)
 
+    @property
+    def session(self) -> Session:
+        """What runs the chunks of a :class:`Reading`."""
+        return self._session
+
     def score(self, query: Query) -> Scored:
-        """Score one text.
+        """Score one text in the caller's thread.
 
         Raises:
             InvalidInput: The text has more than ``limits.max_text`` tokens.
@@ -118,30 +149,58 @@ class Classifier:
     def raw_scores(self, query: Query) -> NDArray[np.float32]:
         """Uncalibrated scores [chunks, categories] of one text, for fitting a calibration."""
         chunks = self._chunker.chunks(query.text, query.direction, query.context)
-        return np.stack([self._session.run(chunk).scores for chunk in chunks])
+        return np.stack([self._alone(chunk).scores for chunk in chunks])
 
     def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
-        """Score several texts; one that is over the limit fails alone, and none moves another's scores.
+        """Score several texts in the caller's thread; one that is over the limit fails alone.
 
         Returns:
-            One result per query, in order.
+            One result per query, in order; none moves another's scores.
         """
         return [self._score(query) for query in queries]
 
-    def _score(self, query: Query) -> Scored | InvalidInput:
+    def read(self, query: Query) -> Reading:
+        """Tokenise and cut a text.
+
+        Raises:
+            InvalidInput: The text has more than ``limits.max_text`` tokens.
+        """
         began = time.perf_counter_ns()
         chunks = self._chunker.chunks(query.text, query.direction, query.context)
         limits = self.artifact.limits
         tokens = chunks[-1].text_tokens + (len(chunks) - 1) * (limits.chunk - limits.overlap)
         if tokens > limits.max_text:
             reason = f"{tokens} tokens, the limit is {limits.max_text}"
-            return InvalidInput.of("text", reason, TOO_LONG_CURE)
-        tokenised = time.perf_counter_ns()
-        raw = [self._session.run(chunk) for chunk in chunks]
-        timings = Timings(tokenise=(tokenised - began) // 1000, infer=(time.perf_counter_ns() - tokenised) // 1000)
+            raise InvalidInput.of("text", reason, TOO_LONG_CURE)
+        return Reading(query.direction, tuple(chunks), tokens, (time.perf_counter_ns() - began) // 1000)
+
+    def pool(self, reading: Reading, raw: Sequence[Raw], *, queue: int = 0, infer: int = 0) -> Scored:
+        """The calibrated scores of a text whose chunks were run.
+
+        Args:
+            reading: The text.
+            raw: One per chunk, in order.
+            queue: Microseconds that the text has waited.
+            infer: Microseconds that its runs have taken.
+        """
         pooled = np.stack([chunk.scores for chunk in raw])
-        scores = calibrate(pooled, self.artifact.categories, self.artifact.calibration[query.direction])
-        return Scored(scores, _join(chunks, raw, limits.overlap), tokens, len(chunks), timings)
+        scores = calibrate(pooled, self.artifact.categories, self.artifact.calibration[reading.direction])
+        timings = Timings(queue=queue, tokenise=reading.microseconds, infer=infer)
+        token_scores = _join(reading.chunks, raw, self.artifact.limits.overlap)
+        return Scored(scores, token_scores, reading.tokens, len(raw), timings)
+
+    def _score(self, query: Query) -> Scored | InvalidInput:
+        try:
+            reading = self.read(query)
+        except InvalidInput as error:
+            return error
+        began = time.perf_counter_ns()
+        raw = [self._alone(chunk) for chunk in reading.chunks]
+        return self.pool(reading, raw, infer=(time.perf_counter_ns() - began) // 1000)
+
+    def _alone(self, chunk: Chunk) -> Raw:
+        (raw,) = self._session.run([chunk])
+        return raw
 
 
 def _join(chunks: Sequence[Chunk], raw: Sequence[Raw], overlap: int) -> TokenScores:

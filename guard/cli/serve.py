@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from guard.types import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
+from guard.types import DEFAULT_ADDRESS, MAX_BATCH_TOKENS, MAX_MESSAGE_BYTES, MAX_QUEUE_TOKENS
 
 
 def serve(
@@ -31,7 +31,7 @@ def serve(
         typer.Option(metavar="DIR", help="An artifact directory instead of the bundled model.  [GUARD_MODEL]"),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Texts screened at once.  [GUARD_WORKERS]", show_default="one a core")
+        int | None, typer.Option(help="Runs of the model at once.  [GUARD_WORKERS]", show_default="one a core")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads inside one operator of the model.  [GUARD_THREADS]", show_default="1")
@@ -39,6 +39,35 @@ def serve(
     max_tokens: Annotated[
         int | None,
         typer.Option(help="Limit on the tokens of one text.  [GUARD_MAX_TOKENS]", show_default="the model's"),
+    ] = None,
+    batching: Annotated[
+        bool | None,
+        typer.Option(
+            "--batching/--no-batching",
+            help="Let texts of like length share a run where the model allows it.  [GUARD_BATCHING]",
+            show_default="on",
+        ),
+    ] = None,
+    max_batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens of one run, padding included.  [GUARD_MAX_BATCH_TOKENS]", show_default=str(MAX_BATCH_TOKENS)
+        ),
+    ] = None,
+    max_queue_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens that may wait; above, calls are refused.  [GUARD_MAX_QUEUE_TOKENS]",
+            show_default=str(MAX_QUEUE_TOKENS),
+        ),
+    ] = None,
+    request_timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds for a call that brings no deadline.  [GUARD_REQUEST_TIMEOUT]", show_default="10"),
+    ] = None,
+    cache_entries: Annotated[
+        int | None,
+        typer.Option(help="Texts whose scores are remembered; 0 for none.  [GUARD_CACHE_ENTRIES]", show_default="1024"),
     ] = None,
     max_message_bytes: Annotated[
         int | None,
@@ -73,6 +102,11 @@ def serve(
             workers=workers,
             threads=threads,
             max_tokens=max_tokens,
+            batching=batching,
+            max_batch_tokens=max_batch_tokens,
+            max_queue_tokens=max_queue_tokens,
+            request_timeout=request_timeout,
+            cache_entries=cache_entries,
             max_message_bytes=max_message_bytes,
             grace=grace,
             log_level=log_level,

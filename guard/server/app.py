@@ -12,12 +12,15 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from guard.address import Address
+from guard.classifier.batcher import Batcher
+from guard.classifier.cache import ScoreCache
 from guard.engine import Engine
 from guard.errors import Unavailable
 from guard.policy.load import resolve_policy
 from guard.server.address import check_free
 from guard.server.health import Health
 from guard.server.logs import configure_logs
+from guard.server.screener import Screener
 from guard.server.servicer import SERVICE, GuardServicer
 from guard.server.settings import Settings
 
@@ -33,13 +36,22 @@ class GuardServer:
 
     Attributes:
         addresses: Where it listens, with the real ports; empty before :meth:`start`.
+        screener: Decides; its ``load`` says what waits and what was counted.
     """
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.addresses: tuple[Address, ...] = ()
         self._settings = settings
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="screen")
-        self._servicer = GuardServicer(engine, self._pool, max_message_bytes=settings.max_message_bytes)
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="prepare")
+        self._batcher = Batcher(
+            workers=settings.workers,
+            max_batch_tokens=settings.max_batch_tokens,
+            max_queue_tokens=settings.max_queue_tokens,
+            batching=settings.batching,
+        )
+        cache = ScoreCache(settings.cache_entries) if settings.cache_entries else None
+        self.screener = Screener(self._batcher, self._pool, cache=cache, timeout=settings.request_timeout)
+        self._servicer = GuardServicer(engine, self.screener, self._pool, max_message_bytes=settings.max_message_bytes)
         self._health = Health((SERVICE,))
         self._server = grpc.aio.server(
             options=[
@@ -94,6 +106,7 @@ class GuardServer:
     async def _end(self, grace: float | None) -> None:
         await self._server.stop(grace)
         # A text that is at work outlasts the grace; meanwhile the loop tells its caller.
+        await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
 

@@ -1,16 +1,16 @@
-"""guard.v1.GuardService over an engine: decode, screen in a thread, encode.
+"""guard.v1.GuardService over an engine: decode, have the screener decide, encode.
 
-Screening is work for the CPU, so it runs in a small pool and the event loop stays free for health and for new
-calls. Requests arrive as bytes and are decoded here, so every way in which they can be broken ends in one place:
-an answer with a code of its own and google.rpc.BadRequest, never an exception's text.
+The event loop stays free for health and for new calls: see ``guard/server/screener.py``. Requests arrive as bytes and
+are decoded here, so every way in which they can be broken ends in one place: an answer with a code of its own and
+google.rpc.BadRequest, never an exception's text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -23,6 +23,7 @@ from guard import wire
 from guard.engine import Engine
 from guard.errors import GuardError, InternalError, InvalidInput, place_of
 from guard.server.decode import decode_content, decode_contents
+from guard.server.screener import Screener
 from guard.server.streams import StreamCall
 from guard.status import call_status, item_status
 from guard.types import Content, Decision, Limits
@@ -37,8 +38,9 @@ _log = logging.getLogger(__name__)
 class GuardServicer:
     """The service's methods. Belongs to one event loop; the engine is shared with the pool's threads."""
 
-    def __init__(self, engine: Engine, pool: Executor, *, max_message_bytes: int) -> None:
+    def __init__(self, engine: Engine, screener: Screener, pool: Executor, *, max_message_bytes: int) -> None:
         self._engine = engine
+        self._screener = screener
         self._pool = pool
         self._max_message_bytes = max_message_bytes
         self._in_flight = 0
@@ -52,7 +54,7 @@ class GuardServicer:
 
     def rpcs(self) -> grpc.GenericRpcHandler:
         """The service for a server. Requests stay bytes, so that their decoding can fail with a clear answer."""
-        methods: dict[str, Callable[[bytes], Awaitable[Message]]] = {
+        methods: dict[str, Callable[[bytes, float | None], Awaitable[Message]]] = {
             "Screen": self.screen,
             "ScreenBatch": self.screen_batch,
             "GetInfo": self.get_info,
@@ -65,44 +67,58 @@ class GuardServicer:
         """Wait until no call is in flight."""
         await self._idle.wait()
 
-    async def screen(self, raw: bytes) -> pb.ScreenResponse:
+    async def screen(self, raw: bytes, remaining: float | None = None) -> pb.ScreenResponse:
         """Screen one text.
+
+        Args:
+            raw: A ScreenRequest.
+            remaining: Seconds until the caller gives up; None if it never does.
 
         Raises:
             InvalidInput: Every broken field is named.
+            Overloaded: The answer would come too late.
+            DeadlineExceeded: The caller has given up already.
         """
         self._check_size("content", raw)
         content = wire.content_from_proto(decode_content(raw))
-        (result,) = await self._in_pool([content])
+        (result,) = await self._screener.screen(self._engine, [content], self._screener.expires(remaining))
         if isinstance(result, GuardError):
             raise result
         return pb.ScreenResponse(decision=wire.decision_to_proto(result))
 
-    async def screen_batch(self, raw: bytes) -> pb.ScreenBatchResponse:
+    async def screen_batch(self, raw: bytes, remaining: float | None = None) -> pb.ScreenBatchResponse:
         """Screen several texts; a broken item fails alone, with a status of its own.
 
         Raises:
             InvalidInput: The batch as a whole is too large; the field is ``contents``.
+            Overloaded: The answer would come too late; the whole batch is refused.
+            DeadlineExceeded: The caller has given up already.
         """
+        expires = self._screener.expires(remaining)
         self._check_size("contents", raw)
         items = [_read(item) for item in decode_contents(raw)]
         limit = self.limits.max_batch_items
         if len(items) > limit:
             raise InvalidInput.of("contents", f"{len(items)} items, the limit is {limit}", "send smaller batches")
         sound = [item for item in items if isinstance(item, Content)]
-        decided = iter(await self._in_pool(sound))
+        decided = iter(await self._screener.screen(self._engine, sound, expires))
         results = [item if isinstance(item, InvalidInput) else next(decided) for item in items]
         return pb.ScreenBatchResponse(results=map(_result, results))
 
-    def screen_stream(self, events: AsyncIterator[bytes]) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
+    def screen_stream(
+        self, events: AsyncIterator[bytes], remaining: float | None = None
+    ) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
         """Screen a stream while it is written; what comes back was screened, and the last message is the decision.
 
         Raises:
             InvalidInput: An event breaks the contract; its field is named.
+            Overloaded: The stream is refused when it opens; later it waits.
+            DeadlineExceeded: The caller has given up already.
         """
-        return StreamCall(self._engine, self._pool, events, self._check_size).answer()
+        expires = math.inf if remaining is None else self._screener.expires(remaining)
+        return StreamCall(self._engine, self._screener, self._pool, events, self._check_size, expires).answer()
 
-    async def get_info(self, _raw: bytes) -> pb.GetInfoResponse:
+    async def get_info(self, _raw: bytes, _remaining: float | None = None) -> pb.GetInfoResponse:
         """Say what is loaded."""
         return wire.info_to_proto(replace(self._engine.info(), limits=self.limits))
 
@@ -110,15 +126,6 @@ class GuardServicer:
         if len(raw) > self._max_message_bytes:
             reason = f"{len(raw)} bytes, the limit is {self._max_message_bytes}"
             raise InvalidInput.of(field, reason, "send less at once, or raise --max-message-bytes")
-
-    async def _in_pool(self, contents: Sequence[Content]) -> list[Decision | GuardError]:
-        """Screen in a thread of the pool. A caller that leaves before a thread is free costs nothing."""
-        asked = time.perf_counter_ns()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._decide, contents, asked)
-
-    def _decide(self, contents: Sequence[Content], asked: int) -> list[Decision | GuardError]:
-        waited = (time.perf_counter_ns() - asked) // 1000
-        return [_queued(result, waited) for result in self._engine.screen_batch(contents)]
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -131,11 +138,13 @@ class GuardServicer:
             if not self._in_flight:
                 self._idle.set()
 
-    def _rpc(self, name: str, method: Callable[[bytes], Awaitable[Message]]) -> grpc.RpcMethodHandler[bytes, Message]:
+    def _rpc(
+        self, name: str, method: Callable[[bytes, float | None], Awaitable[Message]]
+    ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(raw: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
             with self._counted():
                 try:
-                    return await method(raw)
+                    return await method(raw, context.time_remaining())
                 except Exception as error:  # a defect, too, must reach the caller with a code of its own
                     failure = _failure(name, error)
                 return await context.abort_with_status(rpc_status.to_status(call_status(failure)))
@@ -143,7 +152,7 @@ class GuardServicer:
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=_serialize)
 
     def _stream_rpc(
-        self, name: str, method: Callable[[AsyncIterator[bytes]], AsyncGenerator[Message, None]]
+        self, name: str, method: Callable[[AsyncIterator[bytes], float | None], AsyncGenerator[Message, None]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(
             events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
@@ -151,7 +160,7 @@ class GuardServicer:
             with self._counted():
                 try:
                     # Closed at once, also where the caller left: a stream holds a read that is under way.
-                    async with aclosing(method(events)) as messages:
+                    async with aclosing(method(events, context.time_remaining())) as messages:
                         async for message in messages:
                             yield message
                     return
@@ -183,13 +192,6 @@ def _result(result: Decision | GuardError) -> pb.ScreenBatchResult:
     if isinstance(result, GuardError):
         return pb.ScreenBatchResult(status=item_status(result))
     return pb.ScreenBatchResult(status=pb.Status(), decision=wire.decision_to_proto(result))
-
-
-def _queued(result: Decision | GuardError, waited: int) -> Decision | GuardError:
-    """The result with the microseconds that it waited for a thread."""
-    if isinstance(result, GuardError):
-        return result
-    return replace(result, timings=replace(result.timings, queue=result.timings.queue + waited))
 
 
 def _serialize(message: Message) -> bytes:

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.address import Address
 from guard.errors import InvalidInput, Violation
-from guard.types import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
+from guard.types import DEFAULT_ADDRESS, MAX_BATCH_TOKENS, MAX_MESSAGE_BYTES, MAX_QUEUE_TOKENS
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -49,10 +49,26 @@ class Settings(BaseSettings):
     )
     model: Path | None = Field(default=None, description="An artifact directory; the bundled model if not given.")
     workers: int = Field(
-        default_factory=usable_cores, ge=1, le=1024, description="Texts screened at once; one a core is fastest."
+        default_factory=usable_cores, ge=1, le=1024, description="Runs of the model at once; one a core is fastest."
     )
     threads: int = Field(default=1, ge=1, le=1024, description="Threads inside one operator of the model.")
     max_tokens: int | None = Field(default=None, ge=1, description="Limit on the tokens of one text.")
+    batching: bool = Field(default=True, description="Let texts of like length share a run where the model allows it.")
+    max_batch_tokens: int = Field(
+        default=MAX_BATCH_TOKENS, ge=1, le=1 << 20, description="Tokens of one run, padding included."
+    )
+    max_queue_tokens: int = Field(
+        default=MAX_QUEUE_TOKENS, ge=1, le=1 << 30, description="Tokens that may wait; above, calls are refused."
+    )
+    request_timeout: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="Seconds for a call that brings no deadline, and for a slice of a stream.",
+    )
+    cache_entries: int = Field(
+        default=1024, ge=0, le=1 << 20, description="Texts whose scores are remembered; 0 for none."
+    )
     max_message_bytes: int = Field(
         default=MAX_MESSAGE_BYTES, ge=1024, le=256 * 1024 * 1024, description="Limit on one request's bytes."
     )

@@ -1,13 +1,13 @@
 """One ScreenStream call: events in, released text and a decision out.
 
-The event loop reads and counts, a thread of the pool screens. While a slice is screened nothing more is read, so a
-caller that is faster than the model is held back by the transport and not kept in memory.
+The event loop reads and counts, the screener has slices scored beside everybody else's texts. While a slice is
+screened nothing more is read, so a caller that is faster than the model is held back by the transport and not kept in
+memory. A stream is refused when it opens or not at all: a slice waits, and what is too late is decided by ``on_error``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -17,6 +17,7 @@ from guard import wire
 from guard.engine import Engine
 from guard.errors import InvalidInput
 from guard.server.decode import decode_event
+from guard.server.screener import Screener
 from guard.stream import Screening
 from guard.v1 import guard_pb2 as pb
 
@@ -33,37 +34,50 @@ class StreamCall:
     """The answer to one call. Belongs to one event loop and ends with its call."""
 
     def __init__(
-        self, engine: Engine, pool: Executor, events: AsyncIterator[bytes], check_size: Callable[[str, bytes], None]
+        self,
+        engine: Engine,
+        screener: Screener,
+        pool: Executor,
+        events: AsyncIterator[bytes],
+        check_size: Callable[[str, bytes], None],
+        expires: float,
     ) -> None:
         """Take a call.
 
         Args:
             engine: Decides.
-            pool: Its threads screen.
+            screener: Has slices scored.
+            pool: Its threads count large deltas.
             events: The caller's messages; their end is a half-close.
             check_size: Raises where a message has too many bytes.
+            expires: When the last answer is due, on the clock of :func:`time.monotonic`.
         """
         self._engine = engine
+        self._screener = screener
+        self._expires = expires
         self._pool = pool
         self._events = events
         self._check_size = check_size
         self._coming: asyncio.Future[bytes | None] | None = None
         self._said_all = False
         self._max_hold = 0.0
-        self._asked = 0
 
     async def answer(self) -> AsyncGenerator[pb.ScreenStreamResponse, None]:
         """Every message for the caller; the last one is the decision.
 
         Raises:
             InvalidInput: An event breaks the contract; its field is named. What is held does not leave.
+            Overloaded: The stream is refused when it opens.
+            DeadlineExceeded: Its deadline was over before it began.
         """
         try:
             screening = await self._open()
             while screening.decision is None:
                 await self._take(screening)
                 while screening.due:
-                    text = await self._in_pool(lambda: screening.advance(self._waited()))
+                    text = await self._screener.run(
+                        self._engine, screening.advancing(), characters=screening.held, expires=self._expires
+                    )
                     if text:
                         yield pb.ScreenStreamResponse(released=pb.StreamReleased(text=text))
             yield pb.ScreenStreamResponse(decision=wire.decision_to_proto(screening.decision))
@@ -84,7 +98,9 @@ class StreamCall:
             raise InvalidInput.of("open", "missing", "send it before anything else")
         content = wire.opening_from_proto(event.open)
         opening = await self._in_pool(lambda: self._engine.open(content))
-        self._max_hold = opening.policy.streaming.max_hold
+        sizes = opening.policy.streaming
+        self._screener.admit(sizes.context + sizes.step + sizes.lookahead, self._expires)
+        self._max_hold = sizes.max_hold
         return Screening(self._engine, opening)
 
     async def _take(self, screening: Screening) -> None:
@@ -128,8 +144,4 @@ class StreamCall:
         return await anext(self._events, None)
 
     async def _in_pool(self, work: Callable[[], _T]) -> _T:
-        self._asked = time.perf_counter_ns()
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    def _waited(self) -> int:
-        return (time.perf_counter_ns() - self._asked) // 1000

@@ -29,7 +29,7 @@ from typing import TypeAlias
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier
-from guard.engine import Engine, Opening
+from guard.engine import Engine, Opening, Steps
 from guard.policy.load import SHIPPED_DIR, load_policy
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
@@ -100,9 +100,9 @@ class CountingEngine(Engine):
     slices = 0
     read = 0
 
-    def screen_slice(self, opening: Opening, text: str, part: Span) -> Decision:
+    def screening_slice(self, opening: Opening, text: str, part: Span) -> Steps[Decision]:
         """As the engine's, counted."""
-        decision = super().screen_slice(opening, text, part)
+        decision = yield from super().screening_slice(opening, text, part)
         self.slices += 1
         self.read += decision.tokens
         return decision

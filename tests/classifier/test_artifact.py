@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from guard.classifier.artifact import FILES, Platt, Source, TokenLimits, add_card, read_artifact, write_artifact
+from guard.classifier.artifact import (
+    FILES,
+    ActivationScales,
+    Platt,
+    Source,
+    TokenLimits,
+    _checksum,
+    add_card,
+    read_artifact,
+    write_artifact,
+)
 from guard.errors import ArtifactError
 from guard.normalize import NORMALIZER_VERSION
 from guard.types import CATEGORIES, Direction
@@ -25,6 +35,11 @@ def _edit(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
     description = json.loads(file.read_text(encoding="utf-8"))
     change(description)
     file.write_text(json.dumps(description), encoding="utf-8")
+
+
+def _seal(directory: Path) -> None:
+    """Make an edited description whole again, as if it had been written so."""
+    _edit(directory, lambda raw: raw.update(checksum=_checksum(raw)))
 
 
 def _refusal(directory: Path) -> str:
@@ -47,8 +62,10 @@ def test_what_was_written_is_read(directory: Path) -> None:
         sources=(Source("corpus", "MIT", "permissive", 7),),
         metrics={"auroc": 0.9},
         created="2026-01-31",
+        activation_scales=ActivationScales.STATIC,
     )
     assert read_artifact(directory) == written
+    assert written.activation_scales is ActivationScales.STATIC
     assert written.calibration[Direction.OUTPUT]["hate"] == Platt(1.5, -0.25, 0.125)
     assert written.limits == TokenLimits(64, 16, 32, 1000)
     assert written.identity == f"some@{written.revision}"
@@ -64,6 +81,17 @@ def test_what_the_exporter_leaves_out_is_the_identity(directory: Path) -> None:
     assert {direction: tuple(per) for direction, per in artifact.calibration.items()} == dict.fromkeys(
         Direction, CATEGORIES
     )
+
+
+def test_an_artifact_that_does_not_say_shares_no_runs(directory: Path) -> None:
+    """Artifacts from before the field was there have dynamic scales; a word that is none is refused."""
+    artifact = write_artifact(directory, name="some")
+    assert artifact.activation_scales is ActivationScales.DYNAMIC
+    _edit(directory, lambda raw: raw.pop("activation_scales"))
+    _seal(directory)
+    assert read_artifact(directory) == artifact
+    _edit(directory, lambda raw: raw.update(activation_scales="some"))
+    assert "some" in _refusal(directory)
 
 
 def test_the_revision_names_what_scores(directory: Path) -> None:

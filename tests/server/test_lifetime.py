@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -14,29 +12,16 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from guard.address import Address
-from guard.classifier.classifier import Classifier, Query, Scored
+from guard.classifier.classifier import Classifier
 from guard.engine import Engine
-from guard.errors import InvalidInput, Unavailable
+from guard.errors import Unavailable
 from guard.policy.store import PolicyStore
 from guard.sdk.aio import AsyncGuardClient
 from guard.server.address import check_free
 from guard.server.app import GuardServer
 from guard.server.settings import Settings
+from tests.gates import GatedClassifier
 from tests.serving import sidecar, start
-
-
-class GatedClassifier(Classifier):
-    """The real classifier behind a gate that the test opens."""
-
-    def __init__(self, inner: Classifier) -> None:
-        super().__init__(inner.artifact, inner._chunker, inner._session)
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-
-    def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
-        self.entered.set()
-        self.gate.wait()
-        return super().score_batch(queries)
 
 
 @pytest.fixture
@@ -229,7 +214,7 @@ def test_failing_engine_answers_internal_without_its_message(
     def broken(self: Engine, contents: object) -> object:
         raise RuntimeError(f"failed on {contents}")
 
-    monkeypatch.setattr(Engine, "screen_batch", broken)
+    monkeypatch.setattr(Engine, "screening", broken)
 
     async def scenario() -> str:
         server = _server(tiny_classifier, policy_dir)

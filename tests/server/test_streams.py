@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,15 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from guard.classifier.classifier import Classifier, Query, Scored
+from guard.classifier.classifier import Classifier
 from guard.engine import Engine
-from guard.errors import InvalidInput
 from guard.policy.store import PolicyStore
 from guard.sdk.aio import AsyncGuardClient
 from guard.server.app import GuardServer
 from guard.server.settings import Settings
 from guard.v1 import guard_pb2 as pb
 from guard.v1.guard_pb2_grpc import GuardServiceStub
+from tests.gates import GatedClassifier
 from tests.serving import Sidecar, sidecar
 
 _TIMEOUT = 30
@@ -168,25 +168,9 @@ def test_a_client_that_leaves_ends_its_stream(tiny_model_dir: Path, policy_dir: 
         assert running.terminate() == 0
 
 
-class _Gated(Classifier):
-    """The real classifier behind a gate that the test opens; it counts what it was asked."""
-
-    def __init__(self, inner: Classifier) -> None:
-        super().__init__(inner.artifact, inner._chunker, inner._session)
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-        self.asked = 0
-
-    def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
-        self.asked += 1
-        self.entered.set()
-        self.gate.wait()
-        return super().score_batch(queries)
-
-
 def test_a_cancelled_stream_stops_the_work(tiny_classifier: Classifier, policy_dir: Path) -> None:
     """After a cancellation not one more slice is screened, however much text has arrived."""
-    gated = _Gated(tiny_classifier)
+    gated = GatedClassifier(tiny_classifier)
 
     async def scenario() -> None:
         server = GuardServer(Engine(gated, PolicyStore.load(policy_dir)), Settings.load(listen=("127.0.0.1:0",)))
@@ -207,7 +191,7 @@ def test_a_cancelled_stream_stops_the_work(tiny_classifier: Classifier, policy_d
         await server.stop()
 
     asyncio.run(scenario())
-    assert gated.asked == 1
+    assert len(gated.gated.runs) == 1
 
 
 def test_a_stream_finishes_while_the_server_drains(tiny_classifier: Classifier, policy_dir: Path) -> None:

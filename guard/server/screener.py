@@ -1,0 +1,341 @@
+"""Screenings side by side on an event loop: let in, prepared, scored by the batcher, decided.
+
+No thread waits for a text. Short texts are prepared and decided on the loop itself, in well under a millisecond; long
+ones in a small pool, so that the loop stays free for health and for new calls. What is scored goes to the batcher, and
+the loop hears of it when it is done: two changes of thread a text, whatever its company.
+
+A deadline is kept in three places. At the door a call is refused that would probably not be done in time, before any
+work. In the queue the batcher drops what is late. And a call that was let in and is late all the same is decided here,
+a little before its caller gives up: the engine gets no scores, and the policy's ``on_error`` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
+
+from guard.classifier.batcher import Batcher, Outcome, PendingCall
+from guard.classifier.cache import Key, ScoreCache
+from guard.classifier.chunker import Chunk
+from guard.classifier.classifier import Classifier, Query, Reading, Scored
+from guard.engine import Engine, Steps
+from guard.errors import DeadlineExceeded, GuardError, InvalidInput
+from guard.types import Content, Decision
+
+_T = TypeVar("_T")
+
+# Characters and texts that are prepared on the loop; more take milliseconds.
+_SHORT = 2048
+_FEW = 8
+
+# An answer has to reach its caller before the deadline: this share of the time is left for it, and at most so much.
+_WAY_BACK = 0.1
+_LONGEST_WAY_BACK = 0.05
+
+# Bytes of UTF-8 a token, on average in both languages; the template has three tokens.
+_BYTES_A_TOKEN = 5
+_TEMPLATE_TOKENS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server's queue and cache hold now, and what they counted since its start.
+
+    Attributes:
+        tokens: Tokens that wait for the model.
+        running: Tokens that are being run.
+        runs: Batches that were run.
+        chunks: Chunks in them.
+        batch_tokens: Tokens in them, padding not counted.
+        padding_tokens: Tokens that were run to fill batches up.
+        rejected: Calls that did not reach the model: ``full`` and ``late`` were refused at the door, ``expired`` and
+            ``cancelled`` were dropped.
+        cache_hits: Texts whose scores were known.
+        cache_misses: Texts whose scores were not, where there is a cache.
+        degraded: Texts and slices that were not scored, because something broke or their time was over.
+    """
+
+    tokens: int
+    running: int
+    runs: int
+    chunks: int
+    batch_tokens: int
+    padding_tokens: int
+    rejected: dict[str, int]
+    cache_hits: int
+    cache_misses: int
+    degraded: int
+
+
+class Screener:
+    """Takes screenings through their steps. Belongs to one event loop; batcher and pool are its owner's."""
+
+    def __init__(
+        self, batcher: Batcher, pool: Executor, *, cache: ScoreCache | None = None, timeout: float = math.inf
+    ) -> None:
+        """Connect what it works with.
+
+        Args:
+            batcher: Scores.
+            pool: Its threads prepare and decide long texts.
+            cache: Remembers scores; None for none.
+            timeout: Seconds that a call may take that brings no deadline, and every slice of a stream.
+        """
+        self._batcher = batcher
+        self._pool = pool
+        self._cache = cache
+        self._timeout = timeout
+        self._degraded = 0
+
+    @property
+    def load(self) -> Load:
+        """The queue and the cache now. Thread-safe."""
+        of = self._batcher.load
+        return Load(
+            tokens=of.tokens,
+            running=of.running,
+            runs=of.runs,
+            chunks=of.chunks,
+            batch_tokens=of.batch_tokens,
+            padding_tokens=of.padding_tokens,
+            rejected=dict(of.rejected),
+            cache_hits=self._cache.hits if self._cache is not None else 0,
+            cache_misses=self._cache.misses if self._cache is not None else 0,
+            degraded=self._degraded,
+        )
+
+    def expires(self, remaining: float | None) -> float:
+        """When a call's answer is due, on the clock of :func:`time.monotonic`.
+
+        Args:
+            remaining: Seconds until its caller gives up; None if it waits for ever.
+        """
+        if remaining is None:
+            return time.monotonic() + self._timeout
+        return time.monotonic() + remaining - min(_LONGEST_WAY_BACK, _WAY_BACK * max(remaining, 0.0))
+
+    async def screen(self, engine: Engine, contents: Sequence[Content], expires: float) -> list[Decision | GuardError]:
+        """Decide about the texts of one call; as :meth:`guard.engine.Engine.screen_batch`.
+
+        Args:
+            engine: Decides.
+            contents: The texts.
+            expires: What :meth:`expires` gave.
+
+        Raises:
+            Overloaded: The call is refused at the door; it says when to retry.
+            DeadlineExceeded: Its deadline was over before it began.
+        """
+        work = _Work(engine, engine.screening(contents), expires, _is_long(contents))
+        with self._batcher.reserved(*_estimate(engine, contents), expires):
+            step = await self._step(work)
+        return await self._go_on(work, step)
+
+    async def run(self, engine: Engine, steps: Steps[_T], *, characters: int, expires: float) -> _T:
+        """Take one screening through its steps; a slice of a stream waits and is never refused.
+
+        Args:
+            engine: Whose steps they are.
+            steps: The screening.
+            characters: About how much text it is.
+            expires: Until when it may take; the timeout of a slice holds, too.
+        """
+        expires = min(expires, time.monotonic() + self._timeout)
+        work = _Work(engine, steps, expires, characters > _SHORT)
+        return await self._go_on(work, await self._step(work))
+
+    def admit(self, tokens: int, expires: float) -> None:
+        """Let a stream in, or not, by its first slice.
+
+        Raises:
+            Overloaded: A slice would not be scored in time.
+            DeadlineExceeded: The deadline is over.
+        """
+        with self._batcher.reserved(tokens, 1, min(expires, time.monotonic() + self._timeout)):
+            pass
+
+    async def _go_on(self, work: _Work[_T], step: _Asked | _Decided[_T]) -> _T:
+        while isinstance(step, _Asked):
+            asked = step
+            if asked.chunks:
+                await self._score(work, asked)
+            step = await self._step(work, asked)
+            self._degraded += asked.failed
+        return step.value
+
+    async def _step(self, work: _Work[_T], asked: _Asked | None = None) -> _Asked | _Decided[_T]:
+        """Answer what was asked and take the next step, on the loop or in the pool."""
+        if not work.long:
+            return self._take(work, asked)
+        began = time.perf_counter_ns()
+        loop = asyncio.get_running_loop()
+        # A caller that leaves before a thread is free costs nothing.
+        return await loop.run_in_executor(self._pool, self._take_in_pool, work, asked, began)
+
+    def _take_in_pool(self, work: _Work[_T], asked: _Asked | None, began: int) -> _Asked | _Decided[_T]:
+        waited = (time.perf_counter_ns() - began) // 1000
+        step = self._take(work, asked)
+        if isinstance(step, _Asked):
+            step.waited = waited
+        return step
+
+    def _take(self, work: _Work[_T], asked: _Asked | None) -> _Asked | _Decided[_T]:
+        try:
+            if asked is None:
+                queries = next(work.steps)
+            else:
+                answers = [self._answer(work, asked, known) for known in asked.known]
+                asked.failed = sum(isinstance(a, Exception) and not isinstance(a, InvalidInput) for a in answers)
+                queries = work.steps.send(answers)
+        except StopIteration as end:
+            return _Decided(end.value)
+        step = _Asked()
+        for query in queries:
+            self._read(work.engine.classifier, query, step)
+        return step
+
+    def _read(self, classifier: Classifier, query: Query, step: _Asked) -> None:
+        """Note a query's scores, if they are known, or what of it is to be run."""
+        key = None
+        try:
+            if self._cache is not None:
+                key = self._cache.key(query, classifier.artifact.revision)
+                scored = self._cache.get(key)
+                if scored:
+                    step.known.append(scored)
+                    return
+            reading = classifier.read(query)
+        except Exception as error:  # one text must not cost the others theirs; the engine tells what it was
+            step.known.append(error)
+            return
+        step.known.append(_Run(reading, len(step.chunks), key))
+        step.chunks += reading.chunks
+
+    async def _score(self, work: _Work[_T], asked: _Asked) -> None:
+        """Have the chunks run; those that were not run in time have no outcome then."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        asked.call = call = self._batcher.submit(
+            work.engine.classifier.session, asked.chunks, expires=work.expires, done=partial(_tell, loop, over)
+        )
+        timer = loop.call_at(work.expires, _set, over) if work.expires < math.inf else None
+        try:
+            await over
+        finally:
+            if timer:
+                timer.cancel()
+            self._batcher.cancel(call)
+
+    def _answer(self, work: _Work[_T], asked: _Asked, known: Scored | Exception | _Run) -> Scored | Exception:
+        """What the engine is told about one query."""
+        if not isinstance(known, _Run):
+            return known
+        assert asked.call is not None
+        outcomes = asked.call.outcomes[known.first : known.first + len(known.reading.chunks)]
+        try:
+            scored = _pooled(work.engine.classifier, known.reading, outcomes, asked.call, asked.waited)
+        except Exception as error:
+            return error
+        if self._cache is not None and known.key is not None:
+            self._cache.put(known.key, scored)
+        return scored
+
+
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[_T]):
+    """A screening on its way, until when it may take, and whether its steps take milliseconds."""
+
+    engine: Engine
+    steps: Steps[_T]
+    expires: float
+    long: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A query that is run: its chunks begin at an index of those that were asked for together."""
+
+    reading: Reading
+    first: int
+    key: Key | None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a step wants to know: of every query the scores, the reason that there are none, or what is run for it.
+
+    Attributes:
+        known: One entry per query.
+        chunks: What is run, of all queries.
+        call: Where the chunks wait.
+        waited: Microseconds that the step waited for a thread.
+        failed: Queries that got no scores, which is no mistake of the caller.
+    """
+
+    known: list[Scored | Exception | _Run] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    call: PendingCall | None = None
+    waited: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided(Generic[_T]):
+    """What the last step returned."""
+
+    value: _T
+
+
+def _pooled(
+    classifier: Classifier, reading: Reading, outcomes: Sequence[Outcome | None], call: PendingCall, waited: int
+) -> Scored:
+    ran = [outcome for outcome in outcomes if outcome is not None]
+    if len(ran) < len(outcomes):
+        raise DeadlineExceeded("the text was not scored in time (give the call more time, or the guard more cores)")
+    raw = []
+    for outcome in ran:
+        if isinstance(outcome.raw, Exception):
+            raise outcome.raw
+        raw.append(outcome.raw)
+    began = min(outcome.began for outcome in ran)
+    ended = max(outcome.ended for outcome in ran)
+    queue, infer = int((began - call.submitted) * 1e6) + waited, int((ended - began) * 1e6)
+    return classifier.pool(reading, raw, queue=queue, infer=infer)
+
+
+def _is_long(contents: Sequence[Content]) -> bool:
+    characters = sum(len(content.text) + sum(len(turn.text) for turn in content.context) for content in contents)
+    return characters > _SHORT or len(contents) > _FEW
+
+
+def _estimate(engine: Engine, contents: Sequence[Content]) -> tuple[int, int]:
+    """About how many tokens, and chunks, a call is; nothing of a text that will be refused for its length."""
+    tokens = chunks = 0
+    limits = engine.classifier.artifact.limits
+    for content in contents:
+        if len(content.text) <= engine.max_characters:
+            text = len(content.text.encode("utf-8", "surrogatepass")) // _BYTES_A_TOKEN
+            pieces = max(1, math.ceil((text - limits.overlap) / (limits.chunk - limits.overlap)))
+            context = sum(len(turn.text.encode("utf-8", "surrogatepass")) for turn in content.context)
+            beside = _TEMPLATE_TOKENS + min(limits.context, context // _BYTES_A_TOKEN)
+            tokens += min(text, limits.max_text) + pieces * beside + (pieces - 1) * limits.overlap
+            chunks += pieces
+    return tokens, chunks
+
+
+def _tell(loop: asyncio.AbstractEventLoop, over: asyncio.Future[None]) -> None:
+    """From any thread: nobody waits any more if the loop has ended."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, over)
+
+
+def _set(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
