@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -23,12 +23,26 @@ from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import OTHER, language_of
 from guard.normalize import Normalized, normalize
+from guard.placeholders import Numbers
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
+from guard.promise import End, Rewriting, Seen
 from guard.recognizers import detect
-from guard.rewrite import mask
-from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
+from guard.rewrite import Rewritten
+from guard.types import (
+    Action,
+    Content,
+    Decision,
+    Detection,
+    Direction,
+    FiredRule,
+    Info,
+    Limits,
+    Span,
+    Timings,
+    Turn,
+)
 from guard.version import __version__
 
 _log = logging.getLogger(__name__)
@@ -146,7 +160,9 @@ class Engine:
             raise InvalidInput(found)
         return Opening(content, policy, tuple(map(self._shortened, self._readable(content.context))))
 
-    def screen_slice(self, opening: Opening, text: str, part: Span) -> Decision:
+    def screen_slice(
+        self, opening: Opening, text: str, part: Span, *, numbers: Numbers | None = None, droppable: bool = True
+    ) -> Decision:
         """Decide about a slice of a stream; the one screening path, for text that is not looked at as a whole.
 
         Args:
@@ -154,21 +170,27 @@ class Engine:
             text: The slice; not blank.
             part: What of it is to be decided, in code points of ``text``. The classifier reads all of it; a place that
                 a recognizer finds counts if it touches the part.
+            numbers: The names of what the stream has hidden so far.
+            droppable: Whether sentences may go; where they would have to, the slice is blocked.
 
         Raises:
             InvalidInput: The slice is over the limit on a text's tokens.
         """
-        return self.finish(self.screening_slice(opening, text, part))
+        return self.finish(self.screening_slice(opening, text, part, numbers=numbers, droppable=droppable))
 
-    def screening_slice(self, opening: Opening, text: str, part: Span) -> Steps[Decision]:
+    def screening_slice(
+        self, opening: Opening, text: str, part: Span, *, numbers: Numbers | None = None, droppable: bool = True
+    ) -> Steps[Decision]:
         """The steps of :meth:`screen_slice`, for whoever scores differently."""
         began = time.perf_counter_ns()
         content = replace(opening.content, text=text)
-        subject = _Subject(content, opening.policy, part=part)
+        subject = _Subject(content, opening.policy, part=part, numbers=numbers, droppable=droppable)
         try:
             normalized = normalize(text)
             language = language_of(normalized.text)
-            subject = _Subject(content, opening.policy, normalized, opening.context, language, _since(began), part=part)
+            subject = replace(
+                subject, normalized=normalized, context=opening.context, language=language, prepare_us=_since(began)
+            )
         except Exception as error:  # a defect of normalisation: on_error decides
             _log_failure(error)
         (result,) = yield from self._decide([subject])
@@ -242,22 +264,45 @@ class Engine:
 
     def _decide(self, subjects: Sequence[_Subject]) -> Steps[list[Decision | InvalidInput]]:
         findings = yield from self._examine(subjects)
-        masked = {
-            index: _masked(subject, finding.outcome.spans)
+        works = {
+            index: _Work(subject, finding, self._rewriting(subject, finding))
             for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
-            if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
+            if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE
         }
-        covered = {index: subject for index, subject in masked.items() if subject is not None}
-        again = dict(zip(covered, (yield from self._examine(list(covered.values()))), strict=True))
+        yield from self._rewrite(list(works.values()))
         results: list[Decision | InvalidInput] = []
         for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
             if isinstance(finding, InvalidInput):
                 results.append(finding)
-            elif index in masked:
-                results.append(self._rewritten(subject, finding, masked[index], again.get(index)))
+            elif index in works:
+                results.append(self._rewritten(works[index]))
             else:
                 results.append(self._decision(subject, finding, finding.outcome.action))
         return results
+
+    def _rewriting(self, subject: _Subject, finding: _Finding) -> Rewriting | None:
+        """The way to a text that the policy allows; None if a defect prevents it."""
+        try:
+            return Rewriting(
+                subject.content.text,
+                _seen(subject, finding),
+                self._classifier.artifact.categories,
+                subject.names,
+                part=subject.part,
+                droppable=subject.droppable,
+            )
+        except Exception as error:  # a recognizer's wrong span ...: on_error decides
+            _log_failure(error)
+            return None
+
+    def _rewrite(self, works: Sequence[_Work]) -> Steps[None]:
+        """Screen what rewritings want screened, of all texts together, until each has ended."""
+        while waiting := [work for work in works if work.rewriting and work.rewriting.end is None]:
+            for work in waiting:
+                work.prepare()
+            found = iter((yield from self._examine([version for work in waiting for version in work.versions])))
+            for work in waiting:
+                work.take([next(found) for _ in work.versions])
 
     def _examine(self, subjects: Sequence[_Subject]) -> Steps[list[_Finding | InvalidInput]]:
         """Score and evaluate; what could not be read or scored is found degraded."""
@@ -279,37 +324,33 @@ class Engine:
         # One text may have broken the batch: the others must not pay for it.
         return [scored for query in queries for scored in self._score([query])]
 
-    def _rewritten(
-        self, subject: _Subject, finding: _Finding, masked: _Subject | None, second: _Finding | InvalidInput | None
-    ) -> Decision:
-        """The decision about a masked text, after its own screening.
+    def _rewritten(self, work: _Work) -> Decision:
+        """The decision about a rewritten text, after its own screenings.
 
-        A masked text that could not be screened (asterisks may be more tokens than the digits were) is
+        A rewritten text that could not be screened (asterisks may be more tokens than the digits were) is
         decided by ``on_error``, as the original would have been; the original itself passes in no case, and
-        the message stands for a text that could not be masked.
+        the message stands for a text that could not be rewritten.
         """
-        text = None if masked is None else masked.content.text
-        if second is None or isinstance(second, InvalidInput) or second.degraded:
-            unsure = replace(finding, degraded=True)
-            if subject.policy.failure_action is Action.ALLOW:
-                return self._decision(subject, unsure, Action.REWRITE, text)
-            return self._decision(subject, unsure, Action.BLOCK)
-        finding = replace(finding, timings=_sum(finding.timings, second.timings))
-        if second.outcome.action is Action.ALLOW:
-            return self._decision(subject, finding, Action.REWRITE, text)
-        fired = {rule.id for rule in finding.outcome.rules}
-        rules = (*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired))
-        uncovered = replace(finding, outcome=replace(second.outcome, rules=rules))
-        return self._decision(subject, uncovered, Action.BLOCK)
+        subject, finding = work.subject, replace(work.finding, timings=work.timings)
+        end = work.rewriting.end if work.rewriting else End.UNSURE
+        chosen = work.rewriting.chosen if work.rewriting else None
+        if end is End.UNSURE:
+            finding = replace(finding, degraded=True)
+            end = End.ALLOWED if subject.policy.failure_action is Action.ALLOW else End.BLOCKED
+        if end is not End.BLOCKED:
+            return self._decision(subject, finding, Action.REWRITE, chosen)
+        rules = (*finding.outcome.rules, *work.rules)
+        return self._decision(subject, replace(finding, outcome=replace(finding.outcome, rules=rules)), Action.BLOCK)
 
-    def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str | None = None) -> Decision:
-        """Put a decision together; without a text it is the original or, unless that is allowed, the message."""
-        message = text is None and action is not Action.ALLOW
+    def _decision(self, subject: _Subject, finding: _Finding, action: Action, new: Rewritten | None = None) -> Decision:
+        """Put a decision together; without a new text it is the original or, unless that is allowed, the message."""
+        message = new is None and action is not Action.ALLOW
+        text = new.text if new else subject.content.text
         if message:
             text = message_for(subject.policy, finding.outcome, subject.language)
         return Decision(
             action=action,
-            output_text=subject.content.text if text is None else text,
+            output_text=text,
             rules=finding.outcome.rules,
             scores=finding.scored.scores,
             detections=finding.detections,
@@ -322,6 +363,7 @@ class Engine:
             timings=replace(finding.timings, tokenise=finding.timings.tokenise + subject.prepare_us),
             request_id=subject.content.request_id,
             message=message,
+            rewrites=new.rewrites if new else (),
         )
 
 
@@ -344,7 +386,7 @@ class Opening:
 class _Subject:
     """Content on its way through, with its policy: checked and normalised, or unreadable because of a defect.
 
-    Of a slice of a stream, what was found counts only where it touches ``part``.
+    Of a slice of a stream, what was found counts only where it touches ``part``; ``numbers`` are those of the stream.
     """
 
     content: Content
@@ -354,6 +396,19 @@ class _Subject:
     language: str = OTHER
     prepare_us: int = 0
     part: Span | None = None
+    numbers: Numbers | None = None
+    droppable: bool = True
+
+    def names(self) -> Numbers:
+        """The names of what is hidden: those of the stream, or those of the values in the context, in order."""
+        if self.numbers is not None:
+            return self.numbers.copy()
+        context = [turn.text for turn in self.context]
+        numbers = Numbers([*context, self.content.text])
+        for turn in map(normalize, context):
+            for found in detect(turn):
+                numbers.name(found.category, turn.text[found.span.start : found.span.end])
+        return numbers
 
     @property
     def query(self) -> Query | None:
@@ -371,14 +426,66 @@ class _Finding:
     degraded: bool = False
 
 
-def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
-    """The same content with the spans covered; None if a defect prevents that."""
-    try:
-        text = mask(subject.content.text, spans)
-        return replace(subject, content=replace(subject.content, text=text), normalized=normalize(text))
-    except Exception as error:  # a recognizer's wrong span, or normalisation: on_error decides, too
-        _log_failure(error)
-        return None
+@dataclass(slots=True)
+class _Work:
+    """A text that is rewritten: what was found in it, and what its versions cost and showed besides.
+
+    Attributes:
+        rewriting: Its way; None if a defect prevents it.
+        versions: What is being screened.
+        rules: What fired in versions and had not before.
+        timings: Of all screenings together.
+    """
+
+    subject: _Subject
+    finding: _Finding
+    rewriting: Rewriting | None
+    versions: list[_Subject] = field(default_factory=list)
+    rules: list[FiredRule] = field(default_factory=list)
+    timings: Timings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timings = self.finding.timings
+
+    def prepare(self) -> None:
+        """Make subjects of the versions to screen."""
+        assert self.rewriting is not None
+        try:
+            self.versions = [_version(self.subject, new) for new in self.rewriting.candidates]
+        except Exception as error:  # a defect of normalisation: on_error decides
+            _log_failure(error)
+            self.versions = []
+            self.rewriting.fail()
+
+    def take(self, findings: Sequence[_Finding | InvalidInput]) -> None:
+        """Go on with what was found in the versions."""
+        assert self.rewriting is not None
+        if self.rewriting.end is not None:
+            return
+        sound = [found if isinstance(found, _Finding) and not found.degraded else None for found in findings]
+        known = {rule.id for rule in (*self.finding.outcome.rules, *self.rules)}
+        for found in filter(None, sound):
+            self.timings = _sum(self.timings, found.timings)
+            self.rules += [rule for rule in found.outcome.rules if rule.id not in known]
+            known.update(rule.id for rule in found.outcome.rules)
+        try:
+            pairs = zip(self.versions, sound, strict=True)
+            self.rewriting.take([_seen(version, found) if found else None for version, found in pairs])
+        except Exception as error:  # a recognizer's wrong span ...: on_error decides
+            _log_failure(error)
+            self.rewriting.fail()
+
+
+def _version(subject: _Subject, new: Rewritten) -> _Subject:
+    """The same content with another text."""
+    part = subject.part and Span(subject.part.start, new.moved(subject.part.end))
+    content = replace(subject.content, text=new.text)
+    return replace(subject, content=content, normalized=normalize(new.text), part=part)
+
+
+def _seen(subject: _Subject, finding: _Finding) -> Seen:
+    assert subject.normalized is not None
+    return Seen(finding.outcome, finding.scored, subject.normalized)
 
 
 def _judge(subject: _Subject, scored: Scored | Exception | None) -> _Finding:
@@ -405,7 +512,7 @@ def _within(detections: tuple[Detection, ...], part: Span | None) -> tuple[Detec
 
 def _unscreened(policy: Policy) -> _Finding:
     """What ``on_error`` says about a text that could not be screened."""
-    outcome = Outcome(policy.failure_action, (), (), ())
+    outcome = Outcome(policy.failure_action, (), ())
     return _Finding(Scored({}, NO_TOKENS, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
 
 

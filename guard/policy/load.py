@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from guard.errors import InvalidInput, Problem
-from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming
+from guard.policy.policy import Mode, Operator, Policy, RewriteOptions, Rule, Streaming
 from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.validate import validate
@@ -103,7 +103,11 @@ def _rule(entry: RuleEntry) -> Rule:
     operator: Operator | None = None
     if action is Action.REWRITE:
         masks = entry.category in PII_CATEGORIES and entry.message is None
-        operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
+        operator = Operator.MASK if masks else Operator.TEMPLATE
+    options = RewriteOptions()
+    if entry.rewrite:
+        operator = entry.rewrite.operator
+        options = RewriteOptions(entry.rewrite.text, entry.rewrite.keep or options.keep)
     return Rule(
         id=entry.id,
         direction=None if entry.direction == "both" else Direction(entry.direction),
@@ -113,6 +117,7 @@ def _rule(entry: RuleEntry) -> Rule:
         rewrite=operator,
         message=_texts(entry.message),
         shadow=entry.shadow,
+        options=options,
     )
 
 
@@ -153,6 +158,10 @@ def _rewrites(document: Document) -> Iterator[Problem]:
         if action in {"allow", "block"}:
             what = f"rewrite on a rule whose action is {action}"
             yield document.problem(loc, what, "remove it, or write action: rewrite", at_key=True)
-        elif rule["rewrite"] == "mask" and rule.get("category") in CATEGORIES:
-            what = f"mask needs places in the text, and {rule['category']} has none"
-            yield document.problem(loc, what, "write rewrite: template")
+        elif _operator_of(rule["rewrite"]) == Operator.PARTIAL and rule.get("category") in CATEGORIES:
+            what = f"partial leaves the end of a value, and {rule['category']} is found in sentences"
+            yield document.problem(loc, what, "write rewrite: drop_sentence, mask or template")
+
+
+def _operator_of(value: object) -> object:
+    return value.get("operator") if isinstance(value, dict) else value

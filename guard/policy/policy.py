@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from guard.types import Action, Direction, PolicyInfo
+from guard.types import Operator as Operator
 
 
 class Mode(StrEnum):
@@ -19,11 +20,18 @@ class Mode(StrEnum):
     SHADOW = "shadow"
 
 
-class Operator(StrEnum):
-    """How a rewrite rule rewrites: cover the found spans, or answer with the message instead."""
+@dataclass(frozen=True, slots=True)
+class RewriteOptions:
+    """How an operator does its work.
 
-    MASK = "mask"
-    TEMPLATE = "template"
+    Attributes:
+        text: What stands in the place of a masked span or a dropped sentence; None for one ``*`` a character, or
+            nothing.
+        keep: Characters that ``partial`` leaves at the end of a span.
+    """
+
+    text: str | None = None
+    keep: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Rule:
         rewrite: The operator of a rewrite rule; None on every other rule.
         message: Text per language (``zh``, ``en``) for the one who wrote the screened text; may be empty.
         shadow: True if the rule only reports and does not act.
+        options: How the operator works.
     """
 
     id: str
@@ -49,6 +58,14 @@ class Rule:
     rewrite: Operator | None = None
     message: Mapping[str, str] = field(default_factory=dict)
     shadow: bool = False
+    options: RewriteOptions = RewriteOptions()
+
+    @property
+    def answers(self) -> bool:
+        """True if, where it acts, the message stands for the text."""
+        return self.action is Action.BLOCK or (
+            self.action is Action.REWRITE and self.rewrite in {None, Operator.TEMPLATE}
+        )
 
     def applies_to(self, direction: Direction) -> bool:
         """True if texts of this direction are the rule's business."""

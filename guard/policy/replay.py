@@ -134,7 +134,7 @@ class _Count:
     def _decide(self, record: Record) -> Outcome:
         if record.degraded:
             self._degraded += 1
-            return Outcome(self._policy.failure_action, (), (), ())
+            return Outcome(self._policy.failure_action, (), ())
         outcome = evaluate(self._policy, record.direction, record.scores, record.detections)
         for fired in outcome.rules:
             self._rules[fired.id].now += 1
@@ -192,7 +192,7 @@ def _beyond_recognizers(rule: Rule) -> frozenset[str]:
 
 
 def _second_screening(record: Record, outcome: Outcome) -> bool:
-    return record.action is Action.BLOCK and outcome.action is Action.REWRITE and bool(outcome.spans)
+    return record.action is Action.BLOCK and outcome.action is Action.REWRITE and not outcome.answers
 
 
 def _hour(name: str, hour: _HourCount, seen: frozenset[str]) -> Hour:

@@ -28,7 +28,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from guard.policy.suggest import did_you_mean
-from guard.types import CATEGORIES, PII_CATEGORIES
+from guard.types import CATEGORIES, PII_CATEGORIES, Operator
 
 #: Version of the policy language that this guard reads.
 POLICY_VERSION = 1
@@ -85,6 +85,17 @@ def _within(name: str, least: float, most: float, *, whole: bool = True) -> Befo
         return value
 
     return BeforeValidator(check)
+
+
+def _legal_operator(value: object) -> object:
+    if not isinstance(value, str) or value not in set(Operator):
+        cure = did_you_mean(value, list(Operator)) if isinstance(value, str) else ""
+        raise _mistake(f"rewrite is not one of {', '.join(Operator)}", cure or "write one of them")
+    return Operator(value)
+
+
+def _as_operator(value: object) -> object:
+    return {"operator": value} if isinstance(value, str) else value
 
 
 def _as_turns(value: object) -> object:
@@ -151,6 +162,24 @@ class MessageEntry(Entry):
         return {key: text for key, text in (("zh", self.zh), ("en", self.en)) if text is not None}
 
 
+class RewriteEntry(Entry):
+    """An operator with its options."""
+
+    operator: Annotated[Operator, BeforeValidator(_legal_operator)] = Field(description="How to rewrite.")
+    text: str | None = Field(None, description="What stands for a masked place, or for a dropped sentence.")
+    keep: Annotated[int, _within("keep", 1, 16)] | None = Field(
+        None, ge=1, le=16, description="Characters that partial leaves at the end; default: 4."
+    )
+
+    @model_validator(mode="after")
+    def _fitting(self) -> RewriteEntry:
+        if self.keep is not None and self.operator is not Operator.PARTIAL:
+            raise _mistake(f"keep with the operator {self.operator}", "only partial has it; remove it")
+        if self.text is not None and self.operator not in {Operator.MASK, Operator.DROP_SENTENCE}:
+            raise _mistake(f"text with the operator {self.operator}", "only mask and drop_sentence have it; remove it")
+        return self
+
+
 class RuleEntry(Entry):
     """One rule: it fires at score >= threshold; every rule that fires counts, the strongest action wins."""
 
@@ -161,10 +190,13 @@ class RuleEntry(Entry):
     category: Category = Field(description="What it looks at; a parent (pii) matches its children (pii.phone).")
     threshold: Probability = Field(description="Fires at score >= threshold.")
     action: Literal["allow", "rewrite", "block"] = Field(description="What to do; allow only reports.")
-    rewrite: Literal["mask", "template"] | None = Field(
+    rewrite: (
+        Annotated[RewriteEntry, BeforeValidator(_as_operator, json_schema_input_type=Operator | RewriteEntry)] | None
+    ) = Field(
         None,
-        description="How to rewrite: mask covers the found spans, template answers with the message instead. "
-        "Default: mask for pii categories without a message, else template.",
+        description="How to rewrite: mask, partial and replace change the found places, drop_sentence takes their "
+        "sentences out, template answers with the message instead. Default: mask for pii categories without a "
+        "message, else template.",
     )
     message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
@@ -242,6 +274,7 @@ class CaseFile(Entry):
 
 _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "rules": RuleEntry,
+    "rewrite": RewriteEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
     "cases": CaseEntry,
