@@ -21,8 +21,10 @@ from guard.types import (
     Info,
     Limits,
     ModelInfo,
+    Operator,
     Origin,
     PolicyInfo,
+    Rewrite,
     Role,
     Span,
     Timings,
@@ -175,6 +177,15 @@ def decision_to_proto(decision: Decision) -> pb.Decision:
         ),
         request_id=decision.request_id,
         message=decision.message,
+        rewrites=[
+            pb.Rewrite(
+                span=pb.Span(start=done.span.start, end=done.span.end),
+                operator=done.operator,
+                category=done.category,
+                replacement=done.replacement,
+            )
+            for done in decision.rewrites
+        ],
     )
 
 
@@ -202,7 +213,16 @@ def decision_from_proto(message: pb.Decision) -> Decision:
         timings=Timings(timings.queue_us, timings.tokenise_us, timings.infer_us, timings.decide_us),
         request_id=message.request_id,
         message=message.message,
+        rewrites=tuple(
+            Rewrite(Span(r.span.start, r.span.end), _operator(r.operator), r.category, r.replacement)
+            for r in message.rewrites
+        ),
     )
+
+
+def _operator(name: str) -> Operator:
+    """An operator by its name; one that this version does not know has covered its place somehow."""
+    return Operator(name) if name in set(Operator) else Operator.MASK
 
 
 def _category_order(name: str) -> tuple[int, str]:

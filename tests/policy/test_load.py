@@ -216,7 +216,9 @@ def test_only_a_rewrite_rule_has_an_operator(action: str, operator: str) -> None
 def test_an_unknown_operator_is_refused() -> None:
     """Only mask and template are operators."""
     problem = _problem("id: a, category: pii, threshold: 0.5, action: rewrite, rewrite: maks")
-    assert problem.endswith("rewrite is not one of partial, replace, mask, llm, drop_sentence, template (did you mean mask?)")
+    assert problem.endswith(
+        "rewrite is not one of partial, replace, mask, llm, drop_sentence, template (did you mean mask?)"
+    )
 
 
 def test_an_allow_rule_is_legal() -> None:
