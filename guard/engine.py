@@ -27,7 +27,7 @@ from guard.placeholders import Numbers
 from guard.policy.evaluate import Outcome, evaluate, message_for
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
-from guard.promise import End, Rewriting, Seen
+from guard.promise import End, Rewriting, Seen, numbers_of
 from guard.recognizers import detect
 from guard.rewrite import Rewritten
 from guard.types import (
@@ -171,7 +171,7 @@ class Engine:
             part: What of it is to be decided, in code points of ``text``. The classifier reads all of it; a place that
                 a recognizer finds counts if it touches the part.
             numbers: The names of what the stream has hidden so far.
-            droppable: Whether sentences may go; where they would have to, the slice is blocked.
+            droppable: Whether sentences may be rewritten; where they would have to, the slice is blocked.
 
         Raises:
             InvalidInput: The slice is over the limit on a text's tokens.
@@ -401,13 +401,8 @@ class _Subject:
 
     def names(self) -> Numbers:
         """The names of what is hidden: those of the stream, or those of the values in the context, in order."""
-        if self.numbers is not None:
-            return self.numbers.copy()
-        context = [turn.text for turn in self.context]
-        numbers = Numbers([*context, self.content.text])
-        for turn in map(normalize, context):
-            for found in detect(turn):
-                numbers.name(found.category, turn.text[found.span.start : found.span.end])
+        numbers = self.numbers.copy() if self.numbers else numbers_of(self.context)
+        numbers.read([self.content.text])
         return numbers
 
     @property

@@ -37,8 +37,13 @@ class Numbers:
         Args:
             texts: What is known of the conversation. Placeholders that stand in it are somebody's names already.
         """
-        self._taken = {name for text in texts for name in PLACEHOLDER.findall(text)}
+        self._taken: set[str] = set()
         self._names: dict[tuple[str, str], str] = {}
+        self.read(texts)
+
+    def read(self, texts: Iterable[str]) -> None:
+        """Give no value a name that stands in these texts."""
+        self._taken.update(name for text in texts for name in PLACEHOLDER.findall(text))
 
     def name(self, category: str, value: str) -> str:
         """The placeholder of a value: the one that it has, or the next that is free."""

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 
 from guard.classifier.classifier import Scored
 from guard.content import is_blank
-from guard.normalize import Normalized
+from guard.normalize import Normalized, normalize
 from guard.placeholders import Numbers
 from guard.policy.evaluate import Outcome
 from guard.policy.policy import Rule
+from guard.recognizers import detect
 from guard.rewrite import HARDER, Edit, Rewritten, harder_of, rewrite
 from guard.sentences import sentences
-from guard.types import Action, Operator, Rewrite, Span
+from guard.types import Action, Operator, Rewrite, Span, Turn
 
 #: Screenings of one text after the first, each of several versions at once.
 MOST_ROUNDS = 4
@@ -47,6 +48,20 @@ _LEAST_KEPT = 0.5
 
 # A sentence is as bad as its worst tokens; one token alone may be an accident.
 _WORST = 3
+
+
+def numbers_of(context: Sequence[Turn]) -> Numbers:
+    """The names that the values of a conversation so far have, in their order.
+
+    Args:
+        context: What came before, oldest first.
+    """
+    numbers = Numbers(turn.text for turn in context)
+    for turn in (normalize(turn.text) for turn in context):
+        for found in detect(turn):
+            # Recognizers answer in code points of what they were given, which is the same for normalised text.
+            numbers.name(found.category, turn.text[found.span.start : found.span.end])
+    return numbers
 
 
 class End(Enum):
@@ -109,7 +124,7 @@ class Rewriting:
             columns: Categories of the token scores.
             numbers: Gives the names of what is known of the conversation; called at most once.
             part: Of a slice of a stream, what is to be decided; what lies before has left.
-            droppable: Whether sentences may go.
+            droppable: Whether sentences may be rewritten.
         """
         self.end: End | None = None
         self.chosen: Rewritten | None = None
@@ -250,8 +265,7 @@ class Rewriting:
 
     def _try(self, edits: tuple[Edit, ...]) -> None:
         """Prepare a version, unless too little would be left."""
-        drops = [edit for edit in edits if edit.operator is Operator.DROP_SENTENCE]
-        if drops and not self._droppable:
+        if not self._droppable and any(self._of_sentence(edit) for edit in edits):
             return
         version = _Version(edits, self._apply(edits))
         if is_blank(version.rewritten.text):
@@ -292,6 +306,9 @@ class Rewriting:
         if self._part and start < self._part.start:
             return None
         return replace(edit, span=Span(min(start, edit.span.start), max(end, edit.span.end)))
+
+    def _of_sentence(self, edit: Edit) -> bool:
+        return edit.operator is Operator.DROP_SENTENCE or edit.category in self._columns
 
     @staticmethod
     def _changed(version: _Version) -> int:
