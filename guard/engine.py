@@ -22,6 +22,7 @@ from guard.classifier.classifier import NO_TOKENS, TOO_LONG_CURE, Classifier, Qu
 from guard.content import violations
 from guard.errors import GuardError, InvalidInput, Violation, place_of
 from guard.language import OTHER, language_of
+from guard.llm import Ask, NoAnswer, Rewriter
 from guard.normalize import Normalized, normalize
 from guard.placeholders import Numbers
 from guard.policy.evaluate import Outcome, evaluate, message_for
@@ -52,7 +53,7 @@ _T = TypeVar("_T")
 #: A screening on its way: it yields queries, never none of them, is sent one result per query, which is an exception
 #: where there are no scores, and returns what was decided. An ``InvalidInput`` is the caller's; any other exception is
 #: decided by the policy's ``on_error``.
-Steps: TypeAlias = Generator[list[Query], list[Scored | Exception], _T]
+Steps: TypeAlias = Generator[list[Query | Ask], list[Scored | str | Exception], _T]
 
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
@@ -64,9 +65,17 @@ _WARM_UP = ("你好，我的电话是 13800138000。", "Hello, my number is +1 4
 class Engine:
     """A classifier and policies behind one function. Immutable, thread-safe, lives as long as its owner."""
 
-    def __init__(self, classifier: Classifier, policies: PolicyStore) -> None:
+    def __init__(self, classifier: Classifier, policies: PolicyStore, rewriter: Rewriter | None = None) -> None:
+        """Connect what it works with.
+
+        Args:
+            classifier: Scores.
+            policies: Decide.
+            rewriter: Asks the language models that policies name; None for whoever lets none be asked.
+        """
         self._classifier = classifier
         self._policies = policies
+        self._rewriter = rewriter
 
     @classmethod
     def load(
@@ -76,6 +85,7 @@ class Engine:
         *,
         threads: int = 1,
         max_tokens: int | None = None,
+        rewriter: Rewriter | None = None,
     ) -> Engine:
         """Load an artifact and policies from files; a policy that was set for another model is warned of.
 
@@ -84,6 +94,7 @@ class Engine:
             policy: A policy file or a directory of them; None for the default policy.
             threads: Threads inside one operator of the model.
             max_tokens: Overrides the artifact's limit on the tokens of one text.
+            rewriter: Asks the language models that policies name; None for none.
 
         Raises:
             ArtifactError: The model directory cannot be used.
@@ -93,7 +104,7 @@ class Engine:
         policies = PolicyStore.load(policy)
         for line in policies.mismatches(classifier.artifact.identity):
             _log.warning("%s", line)
-        return cls(classifier, policies)
+        return cls(classifier, policies, rewriter)
 
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
@@ -136,7 +147,7 @@ class Engine:
             except StopIteration as end:
                 result: _T = end.value
                 return result
-            answers = self._score(queries)
+            answers = self._answers(queries)
 
     def open(self, content: Content) -> Opening:
         """Check what a stream begins with.
@@ -298,11 +309,29 @@ class Engine:
     def _rewrite(self, works: Sequence[_Work]) -> Steps[None]:
         """Screen what rewritings want screened, of all texts together, until each has ended."""
         while waiting := [work for work in works if work.rewriting and work.rewriting.end is None]:
+            yield from self._ask([work for work in waiting if work.rewriting and work.rewriting.asks is not None])
             for work in waiting:
                 work.prepare()
             found = iter((yield from self._examine([version for work in waiting for version in work.versions])))
             for work in waiting:
                 work.take([next(found) for _ in work.versions])
+
+    def _ask(self, works: Sequence[_Work]) -> Steps[None]:
+        """Have language models rewrite; what none rewrote is left to harder operators."""
+        asks = {index: ask for index, work in enumerate(works) if (ask := work.asks)}
+        answers = dict(zip(asks, (yield list(asks.values())), strict=True)) if asks else {}
+        for index, work in enumerate(works):
+            work.answer(answers.get(index, NoAnswer("the policy names no language model")))
+
+    def rewrite(self, ask: Ask) -> str:
+        """What a language model makes of a text; blocks as long as that takes.
+
+        Raises:
+            NoAnswer: It makes nothing of it, or none is asked here.
+        """
+        if self._rewriter is None:
+            raise NoAnswer("no language model is asked here")
+        return self._rewriter(ask)
 
     def _examine(self, subjects: Sequence[_Subject]) -> Steps[list[_Finding | InvalidInput]]:
         """Score and evaluate; what could not be read or scored is found degraded."""
@@ -313,6 +342,17 @@ class Engine:
             scored if isinstance(scored := scores.get(index), InvalidInput) else _judge(subject, scored)
             for index, subject in enumerate(subjects)
         ]
+
+    def _answers(self, queries: Sequence[Query | Ask]) -> list[Scored | str | Exception]:
+        """The answers to one step, whose queries are of one kind."""
+        out: list[Scored | str | Exception] = []
+        for query in queries:
+            if isinstance(query, Ask):
+                try:
+                    out.append(self.rewrite(query))
+                except Exception as error:  # whatever broke, the next harder operator decides
+                    out.append(error)
+        return out or [*self._score([query for query in queries if isinstance(query, Query)])]
 
     def _score(self, queries: Sequence[Query]) -> list[Scored | Exception]:
         """The classifier's answers in the caller's thread; what it raised where it failed."""
@@ -442,14 +482,39 @@ class _Work:
     def __post_init__(self) -> None:
         self.timings = self.finding.timings
 
+    @property
+    def asks(self) -> Ask | None:
+        """What a language model is to be asked; None if nothing is."""
+        text = self.rewriting.asks if self.rewriting else None
+        endpoint = self.subject.policy.llm
+        if text is None or endpoint is None:
+            return None
+        rules = [rule for rule in self.finding.outcome.rules if not rule.shadow]
+        categories = tuple(dict.fromkeys(rule.category for rule in rules))
+        return Ask(endpoint, text, self.subject.language, categories)
+
+    def answer(self, answer: Scored | str | Exception) -> None:
+        """Go on with what a language model said."""
+        assert self.rewriting is not None
+        if isinstance(answer, Exception):
+            _log.warning("a language model did not rewrite a text, a harder operator does: %s", _reason(answer))
+        try:
+            self.rewriting.answer(answer if isinstance(answer, str) else None)
+        except Exception as error:  # a defect: on_error decides
+            _log_failure(error)
+            self.rewriting.fail()
+
     def prepare(self) -> None:
         """Make subjects of the versions to screen."""
         assert self.rewriting is not None
+        self.versions = []
+        if self.rewriting.end is not None:
+            return
         try:
             self.versions = [_version(self.subject, new) for new in self.rewriting.candidates]
         except Exception as error:  # a defect of normalisation: on_error decides
             _log_failure(error)
-            self.versions = []
+        if not self.versions:
             self.rewriting.fail()
 
     def take(self, findings: Sequence[_Finding | InvalidInput]) -> None:
@@ -483,12 +548,12 @@ def _seen(subject: _Subject, finding: _Finding) -> Seen:
     return Seen(finding.outcome, finding.scored, subject.normalized)
 
 
-def _judge(subject: _Subject, scored: Scored | Exception | None) -> _Finding:
+def _judge(subject: _Subject, scored: Scored | str | Exception | None) -> _Finding:
     began = time.perf_counter_ns()
     if isinstance(scored, Exception):
         _log_failure(scored)
         return _unscreened(subject.policy)
-    if scored is None or subject.normalized is None:
+    if not isinstance(scored, Scored) or subject.normalized is None:
         return _unscreened(subject.policy)
     try:
         detections = _within(detect(subject.normalized), subject.part)
@@ -523,6 +588,10 @@ def _sum(first: Timings, second: Timings) -> Timings:
 def _since(began: int) -> int:
     """Microseconds since a reading of the nanosecond clock."""
     return (time.perf_counter_ns() - began) // 1000
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, NoAnswer) else place_of(error)
 
 
 def _log_failure(error: Exception) -> None:

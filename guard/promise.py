@@ -40,8 +40,10 @@ MOST_PASSES = 2
 # Which of the ranked sentences go, version by version. The first alone is mostly right; where it is not, it mostly is
 # the second.
 _TRIALS = ((0,), (1,), (0, 1), (0, 1, 2), (0, 1, 2, 3))
-#: Versions that are screened at once.
-MOST_TRIALS = len(_TRIALS)
+#: Versions that are screened at once: those, the chosen ones covered harder, and the next one instead of them.
+MOST_TRIALS = len(_TRIALS) + 2
+# A sentence with less than this share of the worst one's score is not tried at first.
+_PLAUSIBLE = 0.5
 
 # Least share of a text's characters that stays where sentences are dropped.
 _LEAST_KEPT = 0.5
@@ -251,16 +253,19 @@ class Rewriting:
             return bool(self._versions or self._nothing or not self._edits)
         if self._passes == MOST_PASSES:
             return False
-        if self._passes:
-            # A sentence that was only covered was not enough.
-            self._edits = tuple(edit if edit.category not in self._columns else _dropping(edit) for edit in self._edits)
-            self._try(self._edits)
-        self._passes += 1
         ranked = self._ranked(seen, base, minded.categories)
+        chosen = [_edit(minded.hardest, span, minded.categories[0]) for span in ranked]
+        if self._passes:
+            # The first choice may have been a wrong one, and a sentence that was only covered may have to go.
+            places = tuple(edit for edit in self._edits if edit.category not in self._columns)
+            self._edits = tuple(_dropping(edit) if edit.category in self._columns else edit for edit in self._edits)
+            self._try(self._edits)
+            if chosen:
+                self._try((*places, chosen[0]))
+        self._passes += 1
         for trial in _TRIALS:
-            if trial[-1] < len(ranked):
-                chosen = [_edit(minded.hardest, ranked[index], minded.categories[0]) for index in trial]
-                self._try((*self._edits, *chosen))
+            if trial[-1] < len(chosen):
+                self._try((*self._edits, *(chosen[index] for index in trial)))
         return bool(self._versions or self._nothing)
 
     def _try(self, edits: tuple[Edit, ...]) -> None:
@@ -295,6 +300,9 @@ class Rewriting:
             places = [base.original(place) for place in places]
         of_sentence = _scores_within(free, places, worst)
         order = sorted(range(len(free)), key=lambda index: -of_sentence[index])
+        if not self._passes and order:
+            # Most texts have one such sentence, and one screening shows it; the others are for the second pass.
+            order = [index for index in order if of_sentence[index] >= _PLAUSIBLE * of_sentence[order[0]]]
         return [free[index] for index in order]
 
     def _whole_sentences(self, edit: Edit) -> Edit | None:

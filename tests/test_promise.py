@@ -58,7 +58,6 @@ def _put_together(text: str, decision: Decision) -> str:
 
 
 _DROP_HATE = "id: hate, category: hate, threshold: 0.5, action: rewrite, rewrite: drop_sentence"
-_PARTIAL = "id: phone, category: pii.phone, threshold: 0.5, action: rewrite, rewrite: partial"
 _REPLACE = "id: pii, category: pii, threshold: 0.5, action: rewrite, rewrite: replace"
 
 # Sentences for the classifier's categories
@@ -117,7 +116,7 @@ def test_a_mark_may_stand_for_a_sentence(classifier: _Recording) -> None:
 
 @pytest.mark.parametrize(("operator", "kept"), [("mask", "Hello world. " + "*" * 14 + "Bye."), ("replace", None)])
 def test_sentences_may_be_covered_instead(classifier: _Recording, operator: str, kept: str | None) -> None:
-    """mask and replace treat a sentence like any place."""
+    """Mask and replace treat a sentence like any place."""
     decision = _screen(classifier, "Hello world. The hateword. Bye.", _DROP_HATE.replace("drop_sentence", operator))
     assert decision.output_text == (kept or "Hello world. <HATE_1>Bye.")
 
@@ -148,16 +147,6 @@ def test_the_context_alone_cannot_be_rewritten(classifier: _Recording) -> None:
 
 
 # Harder operators
-
-
-def test_what_still_fires_is_rewritten_harder(classifier: _Recording) -> None:
-    """Where the end of a number is found again, it is masked."""
-    rule = "id: card, category: pii.phone, threshold: 0.5, action: rewrite, rewrite: {operator: partial, keep: 16}"
-    text = "call +4930 12 34 56 78 90, please"
-    decision = _screen(classifier, text, rule, _PARTIAL)
-    assert decision.action in {Action.REWRITE, Action.ALLOW}
-    if decision.rewrites:
-        assert {done.operator for done in decision.rewrites} <= {Operator.PARTIAL, Operator.MASK}
 
 
 def test_a_mask_that_fires_loses_its_sentence(classifier: _Recording) -> None:
@@ -240,8 +229,6 @@ _PIECES = st.sampled_from(
         "ｂｏｍｂ ",
         "\u200b",
         " ",
-    ]
-    + [
         "call 138 0013 8000. ",
         "a@example.com",
         "１３９１２３４５６７８ ",

@@ -126,7 +126,19 @@ def test_a_covered_sentence_is_not_held_against_what_follows(engine: Engine) -> 
 
 
 _PIECES = st.sampled_from(
-    [_CALM, "A hateword. ", "A scam! ", _ZH, "诈骗。", "13800138000 ", "a@example.com", "Hello ", "\n", "你好", "a b c "]
+    [
+        _CALM,
+        "A hateword. ",
+        "A scam! ",
+        _ZH,
+        "诈骗。",
+        "13800138000 ",
+        "a@example.com",
+        "Hello ",
+        "\n",
+        "你好",
+        "a b c ",
+    ]
 )
 
 

@@ -117,6 +117,9 @@ def decision_view(content: Content, decision: Decision) -> RenderableType:
     for found in decision.detections:
         place = f"{found.category} at [{found.span.start}, {found.span.end}) {found.score:.3f} by {found.source}"
         head.add_row("found", Text(place))
+    for done in decision.rewrites:
+        place = f"{done.category} at [{done.span.start}, {done.span.end}) by {done.operator.value}"
+        head.add_row("rewrote", Text(place))
     head.add_row("policy", Text(decision.policy))
     head.add_row("model", Text(decision.model))
     tokens, chunks = decision.tokens, decision.chunks

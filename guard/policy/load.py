@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from guard.errors import InvalidInput, Problem
+from guard.llm import DEFAULT_PROMPT, Endpoint
 from guard.policy.policy import Mode, Operator, Policy, RewriteOptions, Rule, Streaming
-from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry
+from guard.policy.schema import LlmEntry, MessageEntry, PolicyFile, RuleEntry, StreamingEntry
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.validate import validate
 from guard.types import CATEGORIES, PII_CATEGORIES, Action, Direction
@@ -89,7 +90,15 @@ def _load(data: bytes, file: str) -> Policy:
         path=file,
         calibrated_for=entry.calibrated_for,
         streaming=_streaming(entry.streaming),
+        llm=_llm(entry.llm),
     )
+
+
+def _llm(entry: LlmEntry | None) -> Endpoint | None:
+    if entry is None:
+        return None
+    prompt = entry.prompt or DEFAULT_PROMPT
+    return Endpoint(entry.base_url, entry.model, prompt, entry.timeout, entry.max_tokens, entry.key_env)
 
 
 def _streaming(entry: StreamingEntry | None) -> Streaming:
@@ -107,7 +116,7 @@ def _rule(entry: RuleEntry) -> Rule:
     options = RewriteOptions()
     if entry.rewrite:
         operator = entry.rewrite.operator
-        options = RewriteOptions(entry.rewrite.text, entry.rewrite.keep or options.keep)
+        options = RewriteOptions(entry.rewrite.text, entry.rewrite.keep)
     return Rule(
         id=entry.id,
         direction=None if entry.direction == "both" else Direction(entry.direction),
@@ -161,6 +170,12 @@ def _rewrites(document: Document) -> Iterator[Problem]:
         elif _operator_of(rule["rewrite"]) == Operator.PARTIAL and rule.get("category") in CATEGORIES:
             what = f"partial leaves the end of a value, and {rule['category']} is found in sentences"
             yield document.problem(loc, what, "write rewrite: drop_sentence, mask or template")
+        elif _operator_of(rule["rewrite"]) == Operator.LLM and not _has_llm(document):
+            yield document.problem(loc, "rewrite: llm, and no llm to ask", "add llm: {base_url: ..., model: ...}")
+
+
+def _has_llm(document: Document) -> bool:
+    return isinstance(document.value, dict) and "llm" in document.value
 
 
 def _operator_of(value: object) -> object:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from guard.llm import Endpoint
 from guard.types import Action, Direction, PolicyInfo
 from guard.types import Operator as Operator
 
@@ -110,6 +111,7 @@ class Policy:
         calibrated_for: The model whose scores the thresholds were set on: ``name@revision``, or a name that
             stands for all its revisions; None if the file does not say.
         streaming: Sizes of a stream's window.
+        llm: The language model that rewrites for its rules; None if none does.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Policy:
     path: str
     calibrated_for: str | None = None
     streaming: Streaming = field(default_factory=Streaming)
+    llm: Endpoint | None = None
 
     @property
     def identity(self) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -98,6 +99,24 @@ def _as_operator(value: object) -> object:
     return {"operator": value} if isinstance(value, str) else value
 
 
+def _legal_base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)
+        sound = sound and parts.username is None and parts.port != 0
+    except ValueError:
+        sound = False
+    if not (sound and url.isascii() and url.isprintable() and " " not in url):
+        raise _mistake("base_url is not one of an endpoint", "write it like http://localhost:8000/v1, without a key")
+    return url
+
+
+def _with_text(prompt: str) -> str:
+    if "{text}" not in prompt:
+        raise _mistake("a prompt without {text}", "say where the text stands")
+    return prompt
+
+
 def _as_turns(value: object) -> object:
     return [{"role": "user", "text": value}] if isinstance(value, str) else value
 
@@ -107,6 +126,9 @@ Category = Annotated[
     str, AfterValidator(_legal_category), WithJsonSchema({"type": "string", "enum": list(RULE_CATEGORIES)})
 ]
 Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
+OperatorName = Annotated[
+    Operator, BeforeValidator(_legal_operator), WithJsonSchema({"type": "string", "enum": list(Operator)})
+]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -165,19 +187,24 @@ class MessageEntry(Entry):
 class RewriteEntry(Entry):
     """An operator with its options."""
 
-    operator: Annotated[Operator, BeforeValidator(_legal_operator)] = Field(description="How to rewrite.")
+    operator: OperatorName = Field(description="How to rewrite.")
     text: str | None = Field(None, description="What stands for a masked place, or for a dropped sentence.")
-    keep: Annotated[int, _within("keep", 1, 16)] | None = Field(
-        None, ge=1, le=16, description="Characters that partial leaves at the end; default: 4."
+    keep: Annotated[int, _within("keep", 1, 16)] = Field(
+        4, ge=1, le=16, description="Characters that partial leaves at the end."
     )
 
     @model_validator(mode="after")
     def _fitting(self) -> RewriteEntry:
-        if self.keep is not None and self.operator is not Operator.PARTIAL:
+        if "keep" in self.model_fields_set and self.operator is not Operator.PARTIAL:
             raise _mistake(f"keep with the operator {self.operator}", "only partial has it; remove it")
         if self.text is not None and self.operator not in {Operator.MASK, Operator.DROP_SENTENCE}:
             raise _mistake(f"text with the operator {self.operator}", "only mask and drop_sentence have it; remove it")
         return self
+
+
+HowToRewrite = Annotated[
+    RewriteEntry, BeforeValidator(_as_operator, json_schema_input_type=OperatorName | RewriteEntry)
+]
 
 
 class RuleEntry(Entry):
@@ -190,9 +217,7 @@ class RuleEntry(Entry):
     category: Category = Field(description="What it looks at; a parent (pii) matches its children (pii.phone).")
     threshold: Probability = Field(description="Fires at score >= threshold.")
     action: Literal["allow", "rewrite", "block"] = Field(description="What to do; allow only reports.")
-    rewrite: (
-        Annotated[RewriteEntry, BeforeValidator(_as_operator, json_schema_input_type=Operator | RewriteEntry)] | None
-    ) = Field(
+    rewrite: HowToRewrite | None = Field(
         None,
         description="How to rewrite: mask, partial and replace change the found places, drop_sentence takes their "
         "sentences out, template answers with the message instead. Default: mask for pii categories without a "
@@ -219,6 +244,27 @@ class StreamingEntry(Entry):
     )
 
 
+class LlmEntry(Entry):
+    """A language model of yours that rewrites texts for rules with ``rewrite: llm``; no rule has it by itself."""
+
+    base_url: Annotated[str, AfterValidator(_legal_base_url)] = Field(
+        description="Where an OpenAI-compatible API is, up to /chat/completions."
+    )
+    model: Text = Field(description="The model's name there.")
+    prompt: Annotated[Text, AfterValidator(_with_text)] | None = Field(
+        None, description="What the model is told; {text}, {language} and {categories} are filled in."
+    )
+    timeout: Annotated[float, _within("timeout", 0.1, 120, whole=False)] = Field(
+        10, ge=0.1, le=120, description="Seconds for the whole call; afterwards the next harder operator decides."
+    )
+    max_tokens: Annotated[int, _within("max_tokens", 1, 32768)] = Field(
+        1024, ge=1, le=32768, description="Tokens of the answer; one that is cut off counts as none."
+    )
+    key_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] | None = Field(
+        None, description="The environment variable that holds the key; the key itself never stands in a policy."
+    )
+
+
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
@@ -236,6 +282,7 @@ class PolicyFile(Entry):
     on_error: Literal["block", "allow"] = Field("block", description="What to do with a text that cannot be screened.")
     message: MessageEntry | None = Field(None, description="Shown where a rule has none; default: a built-in one.")
     streaming: StreamingEntry | None = Field(None, description="Sizes of a stream's window; default: its defaults.")
+    llm: LlmEntry | None = Field(None, description="A language model that rewrites; default: none is asked.")
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -275,6 +322,7 @@ class CaseFile(Entry):
 _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "rules": RuleEntry,
     "rewrite": RewriteEntry,
+    "llm": LlmEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
     "cases": CaseEntry,

@@ -16,6 +16,7 @@ from guard.classifier.batcher import Batcher
 from guard.classifier.cache import ScoreCache
 from guard.engine import Engine
 from guard.errors import Unavailable
+from guard.llm import rewrite_by_llm
 from guard.policy.load import resolve_policy
 from guard.server.address import check_free
 from guard.server.health import Health
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 # gRPC refuses a message over its own bound with RESOURCE_EXHAUSTED, which callers take for "retry later". Its bound
 # lies above ours, so that what is too large is told as such, with the field named.
 _TRANSPORT_HEADROOM = 4
+
+# Language models that are waited for at once, where a policy asks one; a thread each.
+_MOST_ASKED = 16
 
 
 class GuardServer:
@@ -50,7 +54,10 @@ class GuardServer:
             batching=settings.batching,
         )
         cache = ScoreCache(settings.cache_entries) if settings.cache_entries else None
-        self.screener = Screener(self._batcher, self._pool, cache=cache, timeout=settings.request_timeout)
+        self._asking = ThreadPoolExecutor(_MOST_ASKED, thread_name_prefix="ask")
+        self.screener = Screener(
+            self._batcher, self._pool, cache=cache, timeout=settings.request_timeout, asking=self._asking
+        )
         self._servicer = GuardServicer(engine, self.screener, self._pool, max_message_bytes=settings.max_message_bytes)
         self._health = Health((SERVICE,))
         self._server = grpc.aio.server(
@@ -108,6 +115,7 @@ class GuardServer:
         # A text that is at work outlasts the grace; meanwhile the loop tells its caller.
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
 
 
 def serve(settings: Settings) -> None:
@@ -121,7 +129,9 @@ def serve(settings: Settings) -> None:
     """
     configure_logs(settings.log_level, settings.log_format)
     policy = None if settings.policy is None else resolve_policy(settings.policy)
-    engine = Engine.load(settings.model, policy, threads=settings.threads, max_tokens=settings.max_tokens)
+    engine = Engine.load(
+        settings.model, policy, threads=settings.threads, max_tokens=settings.max_tokens, rewriter=rewrite_by_llm
+    )
     engine.warm_up()
     asyncio.run(_serve(engine, settings))
 

@@ -27,6 +27,7 @@ from guard.classifier.chunker import Chunk
 from guard.classifier.classifier import Classifier, Query, Reading, Scored
 from guard.engine import Engine, Steps
 from guard.errors import DeadlineExceeded, GuardError, InvalidInput
+from guard.llm import Ask, NoAnswer
 from guard.types import Content, Decision
 
 _T = TypeVar("_T")
@@ -38,6 +39,9 @@ _FEW = 8
 # An answer has to reach its caller before the deadline: this share of the time is left for it, and at most so much.
 _WAY_BACK = 0.1
 _LONGEST_WAY_BACK = 0.05
+
+# What is no failure of the guard: the caller's mistake, and a language model that did not answer.
+_NO_FAILURE = (InvalidInput, NoAnswer)
 
 # Bytes of UTF-8 a token, on average in both languages; the template has three tokens.
 _BYTES_A_TOKEN = 5
@@ -78,7 +82,13 @@ class Screener:
     """Takes screenings through their steps. Belongs to one event loop; batcher and pool are its owner's."""
 
     def __init__(
-        self, batcher: Batcher, pool: Executor, *, cache: ScoreCache | None = None, timeout: float = math.inf
+        self,
+        batcher: Batcher,
+        pool: Executor,
+        *,
+        cache: ScoreCache | None = None,
+        timeout: float = math.inf,
+        asking: Executor | None = None,
     ) -> None:
         """Connect what it works with.
 
@@ -87,7 +97,9 @@ class Screener:
             pool: Its threads prepare and decide long texts.
             cache: Remembers scores; None for none.
             timeout: Seconds that a call may take that brings no deadline, and every slice of a stream.
+            asking: Its threads wait for language models that rewrite; those of the pool if it is None.
         """
+        self._asking = asking or pool
         self._batcher = batcher
         self._pool = pool
         self._cache = cache
@@ -166,6 +178,8 @@ class Screener:
             asked = step
             if asked.chunks:
                 await self._score(work, asked)
+            if asked.asks:
+                await self._ask(work, asked)
             step = await self._step(work, asked)
             self._degraded += asked.failed
         return step.value
@@ -191,14 +205,17 @@ class Screener:
             if asked is None:
                 queries = next(work.steps)
             else:
-                answers = [self._answer(work, asked, known) for known in asked.known]
-                asked.failed = sum(isinstance(a, Exception) and not isinstance(a, InvalidInput) for a in answers)
+                answers = [*(self._answer(work, asked, known) for known in asked.known), *asked.replies]
+                asked.failed = sum(isinstance(a, Exception) and not isinstance(a, _NO_FAILURE) for a in answers)
                 queries = work.steps.send(answers)
         except StopIteration as end:
             return _Decided(end.value)
         step = _Asked()
         for query in queries:
-            self._read(work.engine.classifier, query, step)
+            if isinstance(query, Ask):
+                step.asks.append(query)
+            else:
+                self._read(work.engine.classifier, query, step)
         return step
 
     def _read(self, classifier: Classifier, query: Query, step: _Asked) -> None:
@@ -232,6 +249,22 @@ class Screener:
             if timer:
                 timer.cancel()
             self._batcher.cancel(call)
+
+    async def _ask(self, work: _Work[_T], asked: _Asked) -> None:
+        """Wait for language models, as long as the call may take."""
+        loop = asyncio.get_running_loop()
+        waiting = [loop.run_in_executor(self._asking, work.engine.rewrite, ask) for ask in asked.asks]
+        left = max(0.0, work.expires - time.monotonic())
+        try:
+            await asyncio.wait(waiting, timeout=None if left == math.inf else left)
+            for reply in waiting:
+                try:
+                    asked.replies.append(reply.result() if reply.done() else NoAnswer("no answer in time"))
+                except Exception as error:  # the next harder operator decides
+                    asked.replies.append(error)
+        finally:
+            for reply in waiting:
+                reply.cancel()
 
     def _answer(self, work: _Work[_T], asked: _Asked, known: Scored | Exception | _Run) -> Scored | Exception:
         """What the engine is told about one query."""
@@ -277,6 +310,8 @@ class _Asked:
         call: Where the chunks wait.
         waited: Microseconds that the step waited for a thread.
         failed: Queries that got no scores, which is no mistake of the caller.
+        asks: What language models are asked; a step asks for this or for scores.
+        replies: What they said.
     """
 
     known: list[Scored | Exception | _Run] = field(default_factory=list)
@@ -284,6 +319,8 @@ class _Asked:
     call: PendingCall | None = None
     waited: int = 0
     failed: int = 0
+    asks: list[Ask] = field(default_factory=list)
+    replies: list[str | Exception] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from guard.policy.schema import (
     CaseFile,
     Entry,
     Expectation,
+    LlmEntry,
     MessageEntry,
     PolicyFile,
+    RewriteEntry,
     RuleEntry,
     StreamingEntry,
     json_schema,
@@ -77,7 +79,8 @@ def test_the_reference_has_every_key_and_no_other() -> None:
     """The tables of policies/README.md list the keys of policies and cases exactly."""
     expected = [
         *_keys("", PolicyFile), *_keys("message.", MessageEntry), *_keys("rules[].", RuleEntry),
-        *_keys("rules[].message.", MessageEntry), *_keys("streaming.", StreamingEntry),
+        *_keys("rules[].message.", MessageEntry), *_keys("rules[].rewrite.", RewriteEntry), *_keys("llm.", LlmEntry),
+        *_keys("streaming.", StreamingEntry),
         *_keys("", CaseFile), *_keys("cases[].", CaseEntry), *_keys("cases[].expect.", Expectation),
     ]  # fmt: skip
     assert sorted([*_rows(), "cases[].expect"]) == sorted(expected)
