@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench bench-streams hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme bench bench-streams bench-rewriting hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -62,6 +62,9 @@ bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int
 
 bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (some minutes, on an idle machine)
 	@$(DEV)/bin/python -m tests.bench.streams --output runs/bench/streams.json
+
+bench-rewriting: $(DEV_INSTALLED) ## what rewrites find, take and leave (a minute, on an idle machine)
+	@$(DEV)/bin/python -m tests.bench.rewriting --output runs/bench/rewriting.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

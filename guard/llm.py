@@ -124,7 +124,8 @@ def _read(connection: http.client.HTTPConnection, until: float) -> bytes:
             if size > _MOST_BYTES:
                 raise NoAnswer("an answer of too many bytes")
             pieces.append(piece)
-            sock.settimeout(_left(until))
+            if not response.isclosed():
+                sock.settimeout(_left(until))
         return b"".join(pieces)
 
 

@@ -53,6 +53,8 @@ def _serving(answer: Callable[[dict[str, object]], tuple[int, bytes]]) -> Iterat
     model = _Model(answer)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             model.asked.append({"path": self.path, **body})
