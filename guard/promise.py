@@ -42,6 +42,8 @@ MOST_PASSES = 2
 _TRIALS = ((0,), (1,), (0, 1), (0, 1, 2), (0, 1, 2, 3))
 #: Versions that are screened at once: those, the chosen ones covered harder, and the next one instead of them.
 MOST_TRIALS = len(_TRIALS) + 2
+# A text of more characters is screened in one version at a time: each costs as much as the text did.
+_LONG = 1 << 14
 # A sentence with less than this share of the worst one's score is not tried at first.
 _PLAUSIBLE = 0.5
 
@@ -263,8 +265,9 @@ class Rewriting:
             if chosen:
                 self._try((*places, chosen[0]))
         self._passes += 1
-        for trial in _TRIALS:
-            if trial[-1] < len(chosen):
+        trials = _TRIALS if len(self._text) <= _LONG else (tuple(range(min(len(chosen), len(_TRIALS[-1])))),)
+        for trial in trials:
+            if trial and trial[-1] < len(chosen):
                 self._try((*self._edits, *(chosen[index] for index in trial)))
         return bool(self._versions or self._nothing)
 

@@ -62,7 +62,7 @@ class Screening:
         self._left = self._dropped = 0
         sizes = opening.policy.streaming
         usual = sizes.context + sizes.lookahead + sizes.step
-        self._most_tokens = min(usual + LONGEST_SENTENCE, engine.info().limits.max_tokens) - sizes.step
+        self._most_tokens = min(usual + LONGEST_SENTENCE, engine.classifier.artifact.limits.max_text) - sizes.step
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
 
