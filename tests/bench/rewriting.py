@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import statistics
 import sys
@@ -187,7 +188,7 @@ def line(kind: str, language: str, looked: Sequence[Looked]) -> Line:
         passes=_share(sum(one.passes for one in rewritten), len(rewritten)),
         kept=_share(harmless - (covered - hit), harmless),
         added_median=statistics.median(added) if added else None,
-        added_95=added[int(0.95 * (len(added) - 1))] if added else None,
+        added_95=added[math.ceil(0.95 * (len(added) - 1))] if added else None,
     )
 
 
