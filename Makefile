@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers bench-evasion hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers bench-evasion bench-rewriting hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -72,6 +72,9 @@ bench-recognizers: $(DEV_INSTALLED) ## what the recognizers find, and how long t
 
 bench-evasion: $(DEV_INSTALLED) ## what disguises cost, on texts of our own (--data DIR adds benchmark rows)
 	@$(DEV)/bin/python -m tests.bench.evasion --output runs/bench/evasion.json
+
+bench-rewriting: $(DEV_INSTALLED) ## what rewrites find, take and leave (a minute, on an idle machine)
+	@$(DEV)/bin/python -m tests.bench.rewriting --output runs/bench/rewriting.json
 
 hadolint: $(DEV_INSTALLED)
 	@$(DEV)/bin/hadolint Dockerfile

@@ -30,7 +30,9 @@ from guard.types import (
     Direction,
     FiredRule,
     Info,
+    Operator,
     Origin,
+    Rewrite,
     Role,
     Span,
     Turn,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from guard.sdk.aio import AsyncGuardClient
     from guard.sdk.client import GuardClient
     from guard.sdk.fake import AsyncFakeGuard, FakeGuard
+    from guard.sdk.hidden import Placeholders, restore, restore_stream
     from guard.sdk.local import Guard
     from guard.sdk.protocols import AnyAsyncGuard, AnyGuard
     from guard.sdk.stream import AsyncGuardStream, Blocked, GuardStream
@@ -57,6 +60,9 @@ _LAZY = {
     "Guard": "guard.sdk.local",
     "GuardClient": "guard.sdk.client",
     "GuardStream": "guard.sdk.stream",
+    "Placeholders": "guard.sdk.hidden",
+    "restore": "guard.sdk.hidden",
+    "restore_stream": "guard.sdk.hidden",
     "make_content": "guard.content",
 }
 
@@ -83,9 +89,12 @@ __all__ = [
     "Info",
     "InternalError",
     "InvalidInput",
+    "Operator",
     "Origin",
     "Overloaded",
+    "Placeholders",
     "PolicyError",
+    "Rewrite",
     "Role",
     "Span",
     "Turn",
@@ -94,6 +103,8 @@ __all__ = [
     "Violation",
     "__version__",
     "make_content",
+    "restore",
+    "restore_stream",
 ]
 
 

@@ -12,31 +12,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
-from guard.classifier.classifier import NO_TOKENS, TOO_LONG_CURE, Classifier, Query, Scored
+from guard.classifier.classifier import TOO_LONG_CURE, Classifier, Query, Scored
 from guard.content import violations
-from guard.errors import GuardError, InvalidInput, Violation, place_of
-from guard.language import OTHER, language_of
-from guard.normalize import Normalized, normalize
-from guard.policy.allow import Doubt, doubts, lifted, with_terms
-from guard.policy.evaluate import Outcome, evaluate, message_for
+from guard.errors import GuardError, InvalidInput, Violation
+from guard.judging import Finding, Subject, judge, log_failure, outcome_of, since, summed, unmasked, unscreened
+from guard.language import language_of
+from guard.llm import Ask, NoAnswer, Rewriter
+from guard.normalize import normalize
+from guard.placeholders import Numbers
+from guard.policy.allow import lifted
+from guard.policy.evaluate import message_for
 from guard.policy.explain import explain
 from guard.policy.explained import ChunkPart, Explanation
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
-from guard.policy.terms import Hit
-from guard.policy.terms import detections as places_of
-from guard.readings import Evidence, changes, combine
-from guard.recognizers import detect
-from guard.rewrite import mask
-from guard.types import Action, Content, Decision, Detection, Direction, Info, Limits, Span, Timings, Turn
-from guard.unmask import Reading, unmask
+from guard.promise import End
+from guard.rewrite import Rewritten
+from guard.types import Action, Content, Decision, Direction, Info, Limits, Span, Turn
+from guard.unmask import unmask
 from guard.version import __version__
+from guard.versions import Work, begin
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _T = TypeVar("_T")
 #: A screening on its way: it yields queries, never none of them, is sent one result per query, which is an exception
 #: where there are no scores, and returns what was decided. An ``InvalidInput`` is the caller's; any other exception is
 #: decided by the policy's ``on_error``.
-Steps: TypeAlias = Generator[list[Query], list[Scored | Exception], _T]
+Steps: TypeAlias = Generator[list[Query | Ask], list[Scored | str | Exception], _T]
 
 # A text of more code points per token of the limit is refused before it costs any work: words are shorter.
 _CHARACTERS_PER_TOKEN = 64
@@ -58,9 +59,17 @@ _DISGUISED = "H3llo, 你*好"
 class Engine:
     """A classifier and policies behind one function. Immutable, thread-safe, lives as long as its owner."""
 
-    def __init__(self, classifier: Classifier, policies: PolicyStore) -> None:
+    def __init__(self, classifier: Classifier, policies: PolicyStore, rewriter: Rewriter | None = None) -> None:
+        """Connect what it works with.
+
+        Args:
+            classifier: Scores.
+            policies: Decide.
+            rewriter: Asks the language models that policies name; None for whoever lets none be asked.
+        """
         self._classifier = classifier
         self._policies = policies
+        self._rewriter = rewriter
 
     @classmethod
     def load(
@@ -70,6 +79,7 @@ class Engine:
         *,
         threads: int = 1,
         max_tokens: int | None = None,
+        rewriter: Rewriter | None = None,
     ) -> Engine:
         """Load an artifact and policies from files; a policy that was set for another model is warned of.
 
@@ -78,13 +88,14 @@ class Engine:
             policy: A policy file or a directory of them; None for the default policy.
             threads: Threads inside one operator of the model.
             max_tokens: Overrides the artifact's limit on the tokens of one text.
+            rewriter: Asks the language models that policies name; None for none.
 
         Raises:
             ArtifactError: The model directory cannot be used.
             PolicyError: The policies have mistakes; all of them are listed.
         """
         classifier = Classifier.load(model or DEFAULT_MODEL_DIR, threads=threads, max_tokens=max_tokens)
-        engine = cls(classifier, PolicyStore.load(policy))
+        engine = cls(classifier, PolicyStore.load(policy), rewriter)
         engine._warn_of_mismatches()
         return engine
 
@@ -95,13 +106,13 @@ class Engine:
 
     def with_policies(self, policies: PolicyStore) -> Engine:
         """An engine with the same classifier that decides by other policies; those of another model are warned of."""
-        engine = Engine(self._classifier, policies)
+        engine = Engine(self._classifier, policies, self._rewriter)
         engine._warn_of_mismatches()
         return engine
 
     def with_classifier(self, classifier: Classifier) -> Engine:
         """An engine with the same policies and another classifier; policies of another model are warned of."""
-        engine = Engine(classifier, self._policies)
+        engine = Engine(classifier, self._policies, self._rewriter)
         engine._warn_of_mismatches()
         return engine
 
@@ -135,8 +146,8 @@ class Engine:
     def screening(self, contents: Sequence[Content]) -> Steps[list[Decision | GuardError]]:
         """The steps of :meth:`screen_batch`, for whoever scores differently."""
         checked = [self._admit(content) for content in contents]
-        decided = iter((yield from self._decide([subject for subject in checked if isinstance(subject, _Subject)])))
-        return [next(decided) if isinstance(subject, _Subject) else subject for subject in checked]
+        decided = iter((yield from self._decide([subject for subject in checked if isinstance(subject, Subject)])))
+        return [next(decided) if isinstance(subject, Subject) else subject for subject in checked]
 
     def finish(self, steps: Steps[_T]) -> _T:
         """Take a screening through all of its steps in the caller's thread, and return what it does."""
@@ -147,7 +158,7 @@ class Engine:
             except StopIteration as end:
                 result: _T = end.value
                 return result
-            answers = self._score(queries)
+            answers = self._answers(queries)
 
     def open(self, content: Content) -> Opening:
         """Check what a stream begins with.
@@ -171,7 +182,9 @@ class Engine:
             raise InvalidInput(found)
         return Opening(content, policy, tuple(map(self._shortened, self._readable(content.context))))
 
-    def screen_slice(self, opening: Opening, text: str, part: Span) -> Decision:
+    def screen_slice(
+        self, opening: Opening, text: str, part: Span, *, numbers: Numbers | None = None, droppable: bool = True
+    ) -> Decision:
         """Decide about a slice of a stream; the one screening path, for text that is not looked at as a whole.
 
         Args:
@@ -179,23 +192,29 @@ class Engine:
             text: The slice; not blank.
             part: What of it is to be decided, in code points of ``text``. The classifier reads all of it; a place that
                 a recognizer finds counts if it touches the part.
+            numbers: The names of what the stream has hidden so far.
+            droppable: Whether sentences may be rewritten; where they would have to, the slice is blocked.
 
         Raises:
             InvalidInput: The slice is over the limit on a text's tokens.
         """
-        return self.finish(self.screening_slice(opening, text, part))
+        return self.finish(self.screening_slice(opening, text, part, numbers=numbers, droppable=droppable))
 
-    def screening_slice(self, opening: Opening, text: str, part: Span) -> Steps[Decision]:
+    def screening_slice(
+        self, opening: Opening, text: str, part: Span, *, numbers: Numbers | None = None, droppable: bool = True
+    ) -> Steps[Decision]:
         """The steps of :meth:`screen_slice`, for whoever scores differently."""
         began = time.perf_counter_ns()
         content = replace(opening.content, text=text)
-        subject = _Subject(content, opening.policy, part=part)
+        subject = Subject(content, opening.policy, part=part, numbers=numbers, droppable=droppable)
         try:
             normalized = normalize(text)
             language = language_of(normalized.text)
-            subject = _Subject(content, opening.policy, normalized, opening.context, language, _since(began), part=part)
+            subject = replace(
+                subject, normalized=normalized, context=opening.context, language=language, prepare_us=since(began)
+            )
         except Exception as error:  # a defect of normalisation: on_error decides
-            _log_failure(error)
+            log_failure(error)
         (result,) = yield from self._decide([subject])
         if isinstance(result, InvalidInput):
             raise result
@@ -257,18 +276,18 @@ class Engine:
         for line in self._policies.mismatches(self._classifier.artifact.identity):
             _log.warning("%s", line)
 
-    def _admit(self, content: Content) -> _Subject | InvalidInput:
+    def _admit(self, content: Content) -> Subject | InvalidInput:
         """Check and prepare; what a defect makes unreadable is left so, to be decided by ``on_error``."""
         try:
             return self._check(content)
         except Exception as error:  # a defect of the checks or of normalisation must not cost the rest of a batch
-            _log_failure(error)
+            log_failure(error)
         try:
-            return _Subject(content, self._policies.select(content.policy, content.tags))
+            return Subject(content, self._policies.select(content.policy, content.tags))
         except InvalidInput as unknown:
             return unknown
 
-    def _check(self, content: Content) -> _Subject | InvalidInput:
+    def _check(self, content: Content) -> Subject | InvalidInput:
         began = time.perf_counter_ns()
         found = violations(content)
         limits = self._classifier.artifact.limits
@@ -283,7 +302,7 @@ class Engine:
             return InvalidInput(found)
         normalized = normalize(content.text)
         context = self._readable(content.context)
-        return _Subject(content, policy, normalized, context, language_of(normalized.text), _since(began))
+        return Subject(content, policy, normalized, context, language_of(normalized.text), since(began))
 
     def _readable(self, context: Sequence[Turn]) -> tuple[Turn, ...]:
         """The turns that the model can read, normalised: every turn takes a token at least, so older ones cannot."""
@@ -291,37 +310,63 @@ class Engine:
         turns = (Turn(turn.role, normalize(turn.text).text) for turn in newest)
         return tuple(turn for turn in turns if turn.text.strip())
 
-    def _decide(self, subjects: Sequence[_Subject]) -> Steps[list[Decision | InvalidInput]]:
+    def _decide(self, subjects: Sequence[Subject]) -> Steps[list[Decision | InvalidInput]]:
         findings = yield from self._examine(subjects)
-        masked = {
-            index: _masked(subject, finding.outcome.spans)
+        works = {
+            index: begin(subject, finding, self._classifier.artifact.categories)
             for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True))
-            if isinstance(finding, _Finding) and finding.outcome.action is Action.REWRITE and finding.outcome.spans
+            if isinstance(finding, Finding) and finding.outcome.action is Action.REWRITE
         }
-        covered = {index: subject for index, subject in masked.items() if subject is not None}
-        again = dict(zip(covered, (yield from self._examine(list(covered.values()))), strict=True))
+        yield from self._rewrite(list(works.values()))
         results: list[Decision | InvalidInput] = []
         for index, (subject, finding) in enumerate(zip(subjects, findings, strict=True)):
             if isinstance(finding, InvalidInput):
                 results.append(finding)
-            elif index in masked:
-                results.append(self._rewritten(subject, finding, masked[index], again.get(index)))
+            elif index in works:
+                results.append(self._rewritten(works[index]))
             else:
                 results.append(self._decision(subject, finding, finding.outcome.action))
         return results
 
-    def _examine(self, subjects: Sequence[_Subject]) -> Steps[list[_Finding | InvalidInput]]:
+    def _rewrite(self, works: Sequence[Work]) -> Steps[None]:
+        """Screen what rewritings want screened, of all texts together, until each has ended."""
+        while waiting := [work for work in works if work.rewriting and work.rewriting.end is None]:
+            yield from self._ask([work for work in waiting if work.rewriting and work.rewriting.asks is not None])
+            for work in waiting:
+                work.prepare()
+            found = iter((yield from self._examine([version for work in waiting for version in work.versions])))
+            for work in waiting:
+                work.take([next(found) for _ in work.versions])
+
+    def _ask(self, works: Sequence[Work]) -> Steps[None]:
+        """Have language models rewrite; what none rewrote is left to harder operators."""
+        asks = {index: ask for index, work in enumerate(works) if (ask := work.asks)}
+        answers = dict(zip(asks, (yield list(asks.values())), strict=True)) if asks else {}
+        for index, work in enumerate(works):
+            work.answer(answers.get(index, NoAnswer("the policy names no language model")))
+
+    def rewrite(self, ask: Ask) -> str:
+        """What a language model makes of a text; blocks as long as that takes.
+
+        Raises:
+            NoAnswer: It makes nothing of it, or none is asked here.
+        """
+        if self._rewriter is None:
+            raise NoAnswer("no language model is asked here")
+        return self._rewriter(ask)
+
+    def _examine(self, subjects: Sequence[Subject]) -> Steps[list[Finding | InvalidInput]]:
         """Score and evaluate, both readings of a text that has two; what could not be read or scored is degraded."""
-        subjects = [_unmasked(subject) for subject in subjects]
-        queries = [query for subject in subjects for query in subject.queries]
+        subjects = [unmasked(subject) for subject in subjects]
+        queries: list[Query | Ask] = [query for subject in subjects for query in subject.queries]
         answers = iter((yield queries) if queries else [])
-        found = [_judge(subject, [next(answers) for _ in subject.queries]) for subject in subjects]
+        found = [judge(subject, [next(answers) for _ in subject.queries]) for subject in subjects]
         for index, (subject, finding) in enumerate(zip(subjects, found, strict=True)):
-            if isinstance(finding, _Finding) and finding.doubts:
+            if isinstance(finding, Finding) and finding.doubts:
                 found[index] = yield from self._settled(subject, finding)
         return found
 
-    def _settled(self, subject: _Subject, finding: _Finding) -> Steps[_Finding]:
+    def _settled(self, subject: Subject, finding: Finding) -> Steps[Finding]:
         """The finding after rules that fired beside their allow-terms were asked again; rare, so one text at a time."""
         scores, timings = finding.scored.scores, finding.timings
         for doubt in finding.doubts:
@@ -329,13 +374,24 @@ class Engine:
             answers = yield [Query(text, direction, subject.context) for text in doubt.texts]
             sound = [answer if isinstance(answer, Scored) else None for answer in answers]
             scores = lifted(doubt, scores, finding.detections, [answer.scores if answer else None for answer in sound])
-            timings = _sum(timings, *(answer.timings for answer in sound if answer))
+            timings = summed(timings, *(answer.timings for answer in sound if answer))
         try:
-            outcome = _outcome(subject, scores, finding.detections)
+            outcome = outcome_of(subject, scores, finding.detections)
         except Exception as error:  # a score that is no number: on_error decides
-            _log_failure(error)
-            return _unscreened(subject.policy)
+            log_failure(error)
+            return unscreened(subject.policy)
         return replace(finding, scored=replace(finding.scored, scores=scores), outcome=outcome, timings=timings)
+
+    def _answers(self, queries: Sequence[Query | Ask]) -> list[Scored | str | Exception]:
+        """The answers to one step, whose queries are of one kind."""
+        out: list[Scored | str | Exception] = []
+        for query in queries:
+            if isinstance(query, Ask):
+                try:
+                    out.append(self.rewrite(query))
+                except Exception as error:  # whatever broke, the next harder operator decides
+                    out.append(error)
+        return out or [*self._score([query for query in queries if isinstance(query, Query)])]
 
     def _score(self, queries: Sequence[Query]) -> list[Scored | Exception]:
         """The classifier's answers in the caller's thread; what it raised where it failed."""
@@ -347,37 +403,33 @@ class Engine:
         # One text may have broken the batch: the others must not pay for it.
         return [scored for query in queries for scored in self._score([query])]
 
-    def _rewritten(
-        self, subject: _Subject, finding: _Finding, masked: _Subject | None, second: _Finding | InvalidInput | None
-    ) -> Decision:
-        """The decision about a masked text, after its own screening.
+    def _rewritten(self, work: Work) -> Decision:
+        """The decision about a rewritten text, after its own screenings.
 
-        A masked text that could not be screened (asterisks may be more tokens than the digits were) is
+        A rewritten text that could not be screened (asterisks may be more tokens than the digits were) is
         decided by ``on_error``, as the original would have been; the original itself passes in no case, and
-        the message stands for a text that could not be masked.
+        the message stands for a text that could not be rewritten.
         """
-        text = None if masked is None else masked.content.text
-        if second is None or isinstance(second, InvalidInput) or second.degraded:
-            unsure = replace(finding, degraded=True)
-            if subject.policy.failure_action is Action.ALLOW:
-                return self._decision(subject, unsure, Action.REWRITE, text)
-            return self._decision(subject, unsure, Action.BLOCK)
-        finding = replace(finding, timings=_sum(finding.timings, second.timings))
-        if second.outcome.action is Action.ALLOW:
-            return self._decision(subject, finding, Action.REWRITE, text)
-        fired = {rule.id for rule in finding.outcome.rules}
-        rules = (*finding.outcome.rules, *(rule for rule in second.outcome.rules if rule.id not in fired))
-        uncovered = replace(finding, outcome=replace(second.outcome, rules=rules))
-        return self._decision(subject, uncovered, Action.BLOCK)
+        subject, finding = work.subject, replace(work.finding, timings=work.timings)
+        end = work.rewriting.end if work.rewriting else End.UNSURE
+        chosen = work.rewriting.chosen if work.rewriting else None
+        if end is End.UNSURE:
+            finding = replace(finding, degraded=True)
+            end = End.ALLOWED if subject.policy.failure_action is Action.ALLOW else End.BLOCKED
+        if end is not End.BLOCKED:
+            return self._decision(subject, finding, Action.REWRITE, chosen)
+        rules = (*finding.outcome.rules, *work.rules)
+        return self._decision(subject, replace(finding, outcome=replace(finding.outcome, rules=rules)), Action.BLOCK)
 
-    def _decision(self, subject: _Subject, finding: _Finding, action: Action, text: str | None = None) -> Decision:
-        """Put a decision together; without a text it is the original or, unless that is allowed, the message."""
-        message = text is None and action is not Action.ALLOW
+    def _decision(self, subject: Subject, finding: Finding, action: Action, new: Rewritten | None = None) -> Decision:
+        """Put a decision together; without a new text it is the original or, unless that is allowed, the message."""
+        message = new is None and action is not Action.ALLOW
+        text = new.text if new else subject.content.text
         if message:
             text = message_for(subject.policy, finding.outcome, subject.language)
         return Decision(
             action=action,
-            output_text=subject.content.text if text is None else text,
+            output_text=text,
             rules=finding.outcome.rules,
             scores=finding.scored.scores,
             detections=finding.detections,
@@ -391,6 +443,7 @@ class Engine:
             request_id=subject.content.request_id,
             message=message,
             transforms=finding.transforms,
+            rewrites=new.rewrites if new else (),
         )
 
 
@@ -407,138 +460,3 @@ class Opening:
     content: Content
     policy: Policy
     context: tuple[Turn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """Content on its way through, with its policy: checked and normalised, or unreadable because of a defect.
-
-    Of a slice of a stream, what was found counts only where it touches ``part``.
-    """
-
-    content: Content
-    policy: Policy
-    normalized: Normalized | None = None
-    context: tuple[Turn, ...] = ()
-    language: str = OTHER
-    prepare_us: int = 0
-    part: Span | None = None
-    reading: Reading | None = None
-
-    @property
-    def queries(self) -> list[Query]:
-        """The text, and its second reading if it has one; nothing if it is unreadable."""
-        readings = (self.normalized, self.reading.normalized if self.reading else None)
-        return [Query(found.text, self.content.direction, self.context) for found in readings if found]
-
-
-@dataclass(frozen=True, slots=True)
-class _Finding:
-    """What was found in a text and what its policy makes of it; degraded if the text could not be screened."""
-
-    scored: Scored
-    detections: tuple[Detection, ...]
-    outcome: Outcome
-    timings: Timings
-    degraded: bool = False
-    doubts: tuple[Doubt, ...] = ()
-    transforms: tuple[str, ...] = ()
-
-
-def _unmasked(subject: _Subject) -> _Subject:
-    """The subject with its second reading; unreadable if a defect prevents that."""
-    try:
-        return replace(subject, reading=unmask(subject.normalized) if subject.normalized else None)
-    except Exception as error:  # nobody knows what the disguise hid: on_error decides
-        _log_failure(error)
-        return replace(subject, normalized=None)
-
-
-def _masked(subject: _Subject, spans: Iterable[Span]) -> _Subject | None:
-    """The same content with the spans covered; None if a defect prevents that."""
-    try:
-        text = mask(subject.content.text, spans)
-        return replace(subject, content=replace(subject.content, text=text), normalized=normalize(text))
-    except Exception as error:  # a recognizer's wrong span, or normalisation: on_error decides, too
-        _log_failure(error)
-        return None
-
-
-def _judge(subject: _Subject, answers: Sequence[Scored | Exception]) -> _Finding | InvalidInput:
-    """What the policy makes of the classifier's answers, one a reading."""
-    began = time.perf_counter_ns()
-    scored = [answer for answer in answers if isinstance(answer, Scored)]
-    for answer in answers:
-        if isinstance(answer, InvalidInput):
-            return answer
-        if isinstance(answer, Exception):
-            _log_failure(answer)
-    if not scored or len(scored) < len(answers) or subject.normalized is None:
-        return _unscreened(subject.policy)
-    try:
-        found, hits = _evidence(subject, subject.normalized, scored[0])
-        scores = _with_terms(subject.policy, found, hits)
-        outcome = _outcome(subject, scores, found.detections)
-        unsure: tuple[Doubt, ...] = ()
-        transforms: tuple[str, ...] = ()
-        if subject.reading:
-            first = outcome
-            second, more = _evidence(subject, subject.reading.normalized, scored[1])
-            found = combine(found, second)
-            scores = _with_terms(subject.policy, found, (*hits, *more))
-            outcome = _outcome(subject, scores, found.detections)
-            transforms = subject.reading.transforms if changes(first, outcome) else ()
-        elif hits:  # of a disguised text no allow-term lifts anything: what it hides may be what fires
-            unsure = doubts(subject.policy, outcome, subject.normalized.text, hits)
-    except Exception as error:  # a recognizer's defect or a score that is no number: on_error decides, too
-        _log_failure(error)
-        return _unscreened(subject.policy)
-    timings = _sum(*(answer.timings for answer in scored), Timings(decide=_since(began)))
-    counted = replace(scored[0], scores=scores)
-    return _Finding(counted, found.detections, outcome, timings, doubts=unsure, transforms=transforms)
-
-
-def _evidence(subject: _Subject, reading: Normalized, scored: Scored) -> tuple[Evidence, Sequence[Hit]]:
-    """What was found in one reading, and every place of a term in it."""
-    hits = subject.policy.terms.find(reading.text) if subject.policy.terms else ()
-    places = (*detect(reading, subject.policy.recognizers), *places_of(hits, reading))
-    return Evidence(scored.scores, _within(places, subject.part)), hits
-
-
-def _with_terms(policy: Policy, found: Evidence, hits: Sequence[Hit]) -> Mapping[str, float]:
-    return with_terms(policy, found.scores, found.detections, hits) if policy.terms else found.scores
-
-
-def _outcome(subject: _Subject, scores: Mapping[str, float], detections: Sequence[Detection]) -> Outcome:
-    content = subject.content
-    return evaluate(subject.policy, content.direction, scores, detections, language=subject.language, tags=content.tags)
-
-
-def _within(detections: tuple[Detection, ...], part: Span | None) -> tuple[Detection, ...]:
-    if part is None:
-        return detections
-    return tuple(found for found in detections if found.span.end > part.start and found.span.start < part.end)
-
-
-def _unscreened(policy: Policy) -> _Finding:
-    """What ``on_error`` says about a text that could not be screened."""
-    outcome = Outcome(policy.failure_action, (), (), ())
-    return _Finding(Scored({}, NO_TOKENS, 0, 0, Timings()), (), outcome, Timings(), degraded=True)
-
-
-def _sum(*parts: Timings) -> Timings:
-    return Timings(
-        queue=sum(part.queue for part in parts),
-        tokenise=sum(part.tokenise for part in parts),
-        infer=sum(part.infer for part in parts),
-        decide=sum(part.decide for part in parts),
-    )
-
-
-def _since(began: int) -> int:
-    """Microseconds since a reading of the nanosecond clock."""
-    return (time.perf_counter_ns() - began) // 1000
-
-
-def _log_failure(error: Exception) -> None:
-    _log.error("a text could not be screened, on_error decides: %s", place_of(error))

@@ -42,5 +42,5 @@ def combine(first: Evidence, second: Evidence) -> Evidence:
 
 def changes(before: Outcome, after: Outcome) -> bool:
     """True if a second reading made a difference: another rule fired, or another place is to be rewritten."""
-    fired = [rule.id for rule in before.rules], before.spans, before.action
-    return fired != ([rule.id for rule in after.rules], after.spans, after.action)
+    fired = [rule.id for rule in before.rules], before.places, before.action
+    return fired != ([rule.id for rule in after.rules], after.places, after.action)

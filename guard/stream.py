@@ -1,8 +1,12 @@
 """A stream under screening: deltas in, what may be passed on out, and one decision at the end.
 
 The window says what to screen and what may leave after it; every slice goes through the engine like any other text.
-A rewrite covers its spans before they leave, wherever the deltas had their borders. A block, or a rewrite by template,
+A rewrite changes its spans before they leave, wherever the deltas had their borders. A block, or a rewrite by template,
 ends the stream: nothing that is held leaves any more, and the decision carries the policy's message.
+
+A sentence that is to go is held until its end has come, as long as it is not longer than :data:`LONGEST_SENTENCE`; one
+whose beginning has left cannot be taken back, and blocks. So does a sentence that would have to go where more has gone
+already than has left: of a whole text at least half stays, too. What follows is screened with what the reader has seen.
 """
 
 from __future__ import annotations
@@ -12,11 +16,27 @@ from dataclasses import dataclass, field, replace
 
 from guard.content import is_blank
 from guard.engine import Engine, Opening, Steps
-from guard.errors import InternalError, InvalidInput
+from guard.errors import InvalidInput
 from guard.language import OTHER
+from guard.placeholders import Numbers
 from guard.policy.allow import is_evidence
-from guard.types import Action, Content, Decision, Detection, FiredRule, Span, Timings
+from guard.promise import numbers_of
+from guard.types import (
+    CATEGORIES,
+    Action,
+    Content,
+    Decision,
+    Detection,
+    FiredRule,
+    Operator,
+    Rewrite,
+    Span,
+    Timings,
+)
 from guard.window import Slice, Window
+
+#: Tokens that a slice may grow by while the end of a sentence is waited for.
+LONGEST_SENTENCE = 128
 
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
 _MOST_HELD = 1 << 16
@@ -40,6 +60,11 @@ class Screening:
         self._opening = opening
         self._found = _Found()
         self._closed = False
+        self._numbers: Numbers | None = None
+        self._left = self._dropped = 0
+        sizes = opening.policy.streaming
+        usual = sizes.context + sizes.lookahead + sizes.step
+        self._most_tokens = min(usual + LONGEST_SENTENCE, engine.classifier.artifact.limits.max_text) - sizes.step
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
 
@@ -104,22 +129,50 @@ class Screening:
         if not self._window.due:
             self.decision = self._final(None)
             return ""
-        piece = self._window.slice()
+        piece = self._window.slice().seen(filter(_of_sentence, self._found.rewrites))
         if not piece.tokens and is_blank(piece.text):
             # Nothing in it can be seen (a stream that begins with spaces, and ends), so there is nothing to screen.
             self._window.release(piece.start + piece.part.end)
             return piece.text[piece.part.start : piece.part.end]
-        decision = yield from self._engine.screening_slice(self._opening, piece.text, piece.part)
+        droppable = self._dropped <= self._left
+        decision = yield from self._screening(piece, droppable)
+        stuck = bool(decision.rewrites) and _until(decision, piece.part) == piece.part.start
+        if stuck and droppable and piece.tokens > self._most_tokens:
+            # The end of the sentence that would go has not come, and no more is held for it.
+            decision = yield from self._screening(piece, False)
         if decision.message:
             self._found.add(piece, decision, piece.part.end)
             self.decision = self._final(decision)
             return ""
-        if len(decision.output_text) != len(piece.text):
-            raise InternalError("a slice was rewritten to another length (the text counts as unscreened)")
-        until = _whole(decision.detections, piece.part)
+        until = _until(decision, piece.part)
         self._found.add(piece, decision, until)
         self._window.release(piece.start + until)
-        return decision.output_text[piece.part.start : until]
+        return self._released(piece, decision, until)
+
+    def _screening(self, piece: Slice, droppable: bool) -> Steps[Decision]:
+        return self._engine.screening_slice(
+            self._opening, piece.text, piece.part, numbers=self._numbers, droppable=droppable
+        )
+
+    def _released(self, piece: Slice, decision: Decision, until: int) -> str:
+        """What leaves of a slice, with what was rewritten in it."""
+        out: list[str] = []
+        at = piece.part.start
+        for done in decision.rewrites:
+            if done.span.end > until:
+                break
+            value = piece.text[done.span.start : done.span.end]
+            out += (piece.text[at : done.span.start], done.replacement)
+            at = done.span.end
+            if done.operator is Operator.DROP_SENTENCE:
+                self._dropped += len(value)
+            elif done.operator is Operator.REPLACE:
+                self._numbers = self._numbers or numbers_of(self._opening.context, self._opening.policy.recognizers)
+                self._numbers.keep(done.category, value, done.replacement)
+        out.append(piece.text[at:until])
+        text = "".join(out)
+        self._left += len(text)
+        return text
 
     def _final(self, last: Decision | None) -> Decision:
         """The decision about the stream; ``last`` is that of the slice that ended it."""
@@ -142,6 +195,7 @@ class Screening:
             request_id=self._opening.content.request_id,
             message=last is not None,
             transforms=tuple(found.transforms),
+            rewrites=tuple(found.rewrites),
         )
 
 
@@ -182,12 +236,18 @@ def _released(screening: Screening) -> Iterator[str]:
             yield text
 
 
-def _whole(detections: tuple[Detection, ...], part: Span) -> int:
+def _until(decision: Decision, part: Span) -> int:
     """How far the part may leave without tearing something that was found: with more text it may be found otherwise."""
+    spans = [*(found.span for found in decision.detections), *(done.span for done in decision.rewrites)]
     until = part.end
-    while torn := [found.span.start for found in detections if found.span.start < until < found.span.end]:
+    while torn := [span.start for span in spans if span.start < until < span.end]:
         until = min(torn)
     return max(part.start, until)
+
+
+def _of_sentence(done: Rewrite) -> bool:
+    """True for what the classifier reads otherwise once it is rewritten; numbers are as good as asterisks to it."""
+    return done.operator is Operator.DROP_SENTENCE or done.category in CATEGORIES
 
 
 @dataclass(slots=True)
@@ -206,6 +266,7 @@ class _Found:
     degraded: bool = False
     timings: Timings = field(default_factory=Timings)
     transforms: dict[str, None] = field(default_factory=dict)
+    rewrites: list[Rewrite] = field(default_factory=list)
 
     def add(self, piece: Slice, decision: Decision, until: int) -> None:
         """Count a slice; what was found behind ``until`` will be found again, unless this was the last slice."""
@@ -222,6 +283,10 @@ class _Found:
                 span = Span(piece.start + found.span.start, piece.start + found.span.end)
                 self.detections[found.category, span, found.source] = replace(found, span=span)
         self.transforms.update(dict.fromkeys(decision.transforms))
+        for done in decision.rewrites:
+            if done.span.end <= until:
+                span = Span(piece.start + done.span.start, piece.start + done.span.end)
+                self.rewrites.append(replace(done, span=span))
         self.model = decision.model
         self.chunks += decision.chunks
         if self.language == OTHER:

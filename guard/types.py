@@ -134,6 +134,17 @@ class Action(StrEnum):
 _STRENGTH = {Action.ALLOW: 0, Action.REWRITE: 1, Action.BLOCK: 2}
 
 
+class Operator(StrEnum):
+    """How a rewrite rule rewrites."""
+
+    PARTIAL = "partial"
+    REPLACE = "replace"
+    MASK = "mask"
+    LLM = "llm"
+    DROP_SENTENCE = "drop_sentence"
+    TEMPLATE = "template"
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of what came before the screened text."""
@@ -191,6 +202,23 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One thing that a rewrite did.
+
+    Attributes:
+        span: What was rewritten, in code points of the original text.
+        operator: How.
+        category: What was found there.
+        replacement: What stands there now; empty for a dropped sentence.
+    """
+
+    span: Span
+    operator: Operator
+    category: str
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
 class FiredRule:
     """A rule whose condition held, with the evidence.
 
@@ -232,7 +260,7 @@ class Decision:
 
     Attributes:
         action: The strongest action of the rules that fired and are not in shadow.
-        output_text: What may be passed on: the original, the masked text, or the policy's message.
+        output_text: What may be passed on: the original, the rewritten text, or the policy's message.
         rules: Every rule that fired, shadow rules included.
         scores: EVERY category's calibrated score; empty only if the classifier failed (degraded). Beside them a
             policy with terms has ``term.*`` (1 where a rule's term was found, 0 where none was) and ``allow.*`` (what a
@@ -250,6 +278,8 @@ class Decision:
             part of the text: it is for the person to read and never for the model.
         transforms: Which disguises were undone (``leet``, ``base64`` ...) where the text as it stands would have been
             decided otherwise; see :data:`guard.unmask.TRANSFORMS`.
+        rewrites: What a rewrite did, in the order of the text; spans do not overlap. Putting every replacement in the
+            place of its span makes ``output_text`` of the original. Empty for every other action.
     """
 
     action: Action
@@ -267,6 +297,7 @@ class Decision:
     request_id: str = ""
     message: bool = False
     transforms: tuple[str, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -13,13 +13,13 @@ whole.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from guard.borders import LONGEST, MOST_MARKS, in_word, is_chinese, last_border, pieces, torn
 from guard.errors import InvalidInput
 from guard.policy.policy import Streaming
-from guard.types import Span
+from guard.types import Rewrite, Span
 
 #: Gives the model tokens of a text, each as the code points that it covers.
 Tokenise = Callable[[str], Sequence[Span]]
@@ -50,6 +50,23 @@ class Slice:
     start: int
     part: Span
     tokens: int
+
+    def seen(self, done: Iterable[Rewrite]) -> Slice:
+        """The slice with its context as it left.
+
+        Args:
+            done: What was rewritten, with spans of the stream; what lies before the part counts.
+        """
+        text, end, moved = self.text, self.part.start, 0
+        for one in sorted(done, key=lambda one: -one.span.start):
+            start, behind = one.span.start - self.start, one.span.end - self.start
+            if 0 < behind <= self.part.start:
+                # The beginning of the context may lie in what was rewritten.
+                new = one.replacement if start >= 0 else ""
+                text = text[: max(0, start)] + new + text[behind:]
+                moved += len(new) - (behind - max(0, start))
+        part = Span(end + moved, self.part.end + moved)
+        return Slice(text, self.start - moved, part, self.tokens)
 
 
 class Window:

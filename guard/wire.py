@@ -21,8 +21,10 @@ from guard.types import (
     Info,
     Limits,
     ModelInfo,
+    Operator,
     Origin,
     PolicyInfo,
+    Rewrite,
     Role,
     Span,
     Timings,
@@ -176,6 +178,15 @@ def decision_to_proto(decision: Decision) -> pb.Decision:
         request_id=decision.request_id,
         message=decision.message,
         transforms=decision.transforms,
+        rewrites=[
+            pb.Rewrite(
+                span=pb.Span(start=done.span.start, end=done.span.end),
+                operator=done.operator,
+                category=done.category,
+                replacement=done.replacement,
+            )
+            for done in decision.rewrites
+        ],
     )
 
 
@@ -204,7 +215,16 @@ def decision_from_proto(message: pb.Decision) -> Decision:
         request_id=message.request_id,
         message=message.message,
         transforms=tuple(message.transforms),
+        rewrites=tuple(
+            Rewrite(Span(r.span.start, r.span.end), _operator(r.operator), r.category, r.replacement)
+            for r in message.rewrites
+        ),
     )
+
+
+def _operator(name: str) -> Operator:
+    """An operator by its name; one that this version does not know has covered its place somehow."""
+    return Operator(name) if name in set(Operator) else Operator.MASK
 
 
 def _category_order(name: str) -> tuple[int, str]:

@@ -379,7 +379,7 @@ def test_a_context_that_cannot_be_read_fails_its_text_alone(engine: Engine, monk
     assert [(decision.degraded, decision.action.value) for decision in results] == [(True, "block"), (False, "allow")]
 
 
-@pytest.mark.parametrize(("defect", "word"), [("guard.engine.mask", "call"), ("guard.engine.normalize", "***")])
+@pytest.mark.parametrize(("defect", "word"), [("guard.promise.rewrite", "call"), ("guard.versions.normalize", "***")])
 @pytest.mark.parametrize(("policy", "action"), [("default", Action.BLOCK), ("open", Action.REWRITE)])
 def test_a_text_that_cannot_be_masked_is_replaced_by_the_message(
     engine: Engine, defect: str, word: str, policy: str, action: Action, monkeypatch: pytest.MonkeyPatch

@@ -139,7 +139,7 @@ def test_a_defect_of_undoing_is_decided_by_on_error(
         if "world" in str(normalized):
             raise RuntimeError("SECRET")
 
-    monkeypatch.setattr("guard.engine.unmask", broken)
+    monkeypatch.setattr("guard.judging.unmask", broken)
     with caplog.at_level(logging.ERROR):
         world, hello = engine.screen_batch([Content("world"), Content("hello")])
     assert not isinstance(world, GuardError) and world.degraded and world.action is Action.BLOCK

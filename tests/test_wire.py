@@ -19,8 +19,10 @@ from guard.types import (
     Info,
     Limits,
     ModelInfo,
+    Operator,
     Origin,
     PolicyInfo,
+    Rewrite,
     Role,
     Span,
     Timings,
@@ -65,6 +67,9 @@ _decisions = st.builds(
     request_id=_text,
     message=st.booleans(),
     transforms=st.lists(st.sampled_from(TRANSFORMS), unique=True).map(tuple),
+    rewrites=st.lists(
+        st.builds(Rewrite, st.builds(Span, _count, _count), st.sampled_from(Operator), _text, _text), max_size=3
+    ).map(tuple),
 )
 
 
@@ -73,6 +78,13 @@ def test_content_survives_the_wire(content: Content) -> None:
     """Whatever a content holds, the other side gets the same."""
     raw = wire.content_to_proto(content).SerializeToString()
     assert wire.content_from_proto(pb.Content.FromString(raw)) == content
+
+
+def test_an_operator_of_a_later_version_counts_as_a_mask() -> None:
+    """A client that does not know an operator still reads what stands in the place."""
+    message = pb.Decision(rewrites=[pb.Rewrite(operator="tomorrow", replacement="x")])
+    (done,) = wire.decision_from_proto(message).rewrites
+    assert (done.operator, done.replacement) == (Operator.MASK, "x")
 
 
 @given(_decisions)

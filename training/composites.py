@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from guard.classifier.classifier import Query
 from guard.normalize import normalize
+from guard.sentences import END, sentences
 from guard.types import NONCOMPLIANT, Direction, Turn
 from training.corpora.row import COMPLIANT, Row
 from training.queries import normalized_context
@@ -23,8 +23,6 @@ _PARAGRAPH = {"en": 1200, "zh": 500}
 _GAP = {"en": " ", "zh": ""}
 _STOP = {"en": ".", "zh": "。"}
 _SIDES = {Direction.PROMPT: ("prompt", "content"), Direction.OUTPUT: ("response", "content")}
-# A full stop inside a number or a name ends no sentence. Normalised text has the ASCII forms of ! and ?.
-_END = re.compile(r"(?:[。!?！？]+|\.+(?=[\s\"'”’)]|\Z)|\n)[”\"'’)」』]*\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +42,6 @@ class Composite:
     start: int
     end: int
     sentences: tuple[tuple[int, int], ...]
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """The sentences of a text as [start, end), white space behind each included; together they are the text.
-
-    Pieces of less than two letters, such as the number of a list's item, belong to the sentence before.
-    """
-    out: list[tuple[int, int]] = []
-    start = 0
-    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
-        if end == start:
-            continue
-        if out and sum(char.isalpha() for char in text[start:end]) < 2:
-            out[-1] = (out[-1][0], end)
-        else:
-            out.append((start, end))
-        start = end
-    return out
 
 
 def composites(
@@ -112,7 +92,7 @@ def _is_host(text: str) -> bool:
 def _whole(text: str) -> list[tuple[int, int]]:
     """The first sentences that are complete: the last piece of a cut text is not."""
     found = sentences(text)
-    if found and not _END.search(text, found[-1][0]):
+    if found and not END.search(text, found[-1][0]):
         found.pop()
     return found[:MOST]
 
@@ -123,7 +103,7 @@ def _compose(
     lang = plant.lang
     text = normalize(host.text[: _PARAGRAPH[lang]]).text
     inner = normalize(plant.text).text.strip()
-    if not _END.search(inner):
+    if not END.search(inner):
         inner += _STOP[lang]
     pieces = [text[start:end] for start, end in _whole(text)]
     at = int(rng.integers(len(pieces) + 1))

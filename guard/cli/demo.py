@@ -17,6 +17,7 @@ from typing import IO
 import typer
 from rich.text import Text
 
+from guard.cli.demo_chat import CHAT, chat_view
 from guard.cli.demo_texts import DEMO_TEXTS, DemoText
 from guard.cli.options import ModelOption
 from guard.cli.output import shortened, show, styled, table, top_score, write_line
@@ -47,10 +48,16 @@ def demo(model: ModelOption = None) -> None:
             decision = client.screen(text.text, direction=text.direction, context=text.context)
             rows.append(_row(text, decision, (time.perf_counter() - began) * 1000))
             met += decision.action is text.expected
+        chat = []
+        for turn in CHAT:
+            decision = client.screen(turn.answer, direction="output", context=turn.question)
+            chat.append((turn, decision))
+            met += decision.action is turn.expected
     columns = ("direction", "text", "action", "expected", "top category", "score", "ms")
     show(table(columns, rows, shrinks="text", right=("score", "ms")))
-    write_line(f"{met} of {len(DEMO_TEXTS)} as expected; the sidecar has stopped")
-    if met != len(DEMO_TEXTS):
+    show(chat_view(chat))
+    write_line(f"{met} of {len(DEMO_TEXTS) + len(CHAT)} as expected; the sidecar has stopped")
+    if met != len(DEMO_TEXTS) + len(CHAT):
         raise typer.Exit(1)
 
 

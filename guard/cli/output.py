@@ -119,6 +119,9 @@ def decision_view(content: Content, decision: Decision) -> RenderableType:
         head.add_row("found", Text(place))
     if decision.transforms:
         head.add_row("undone", Text(f"{', '.join(decision.transforms)}: as it stands, the text is decided otherwise"))
+    for done in decision.rewrites:
+        place = f"{done.category} at [{done.span.start}, {done.span.end}) by {done.operator.value}"
+        head.add_row("rewrote", Text(place))
     head.add_row("policy", Text(decision.policy))
     head.add_row("model", Text(decision.model))
     tokens, chunks = decision.tokens, decision.chunks

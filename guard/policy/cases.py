@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.errors import GuardError, PolicyError, Problem
-from guard.policy.evaluate import Outcome, evaluate, message_for
+from guard.policy.evaluate import evaluate, message_for
 from guard.policy.load import TEST_ENDING
-from guard.policy.policy import Operator, Policy
+from guard.policy.policy import Policy
 from guard.policy.schema import CaseEntry, CaseFile
 from guard.policy.source import Document, read_bytes, read_document
 from guard.policy.suggest import did_you_mean
@@ -205,13 +205,8 @@ def _result(case: Case, seen: _Seen) -> CaseResult:
 def _decide(policy: Policy, case: Case, scores: Mapping[str, float]) -> _Seen:
     language = case.language or "en"
     outcome = evaluate(policy, case.direction, scores, (), language=language, tags=case.tags)
-    output = message_for(policy, outcome, language) if _shows_message(outcome) else None
+    output = message_for(policy, outcome, language) if outcome.answers else None
     return _Seen(outcome.action, outcome.rules, output, language, scores)
-
-
-def _shows_message(outcome: Outcome) -> bool:
-    masks = all(rule.rewrite is Operator.MASK for rule in outcome.acting)
-    return outcome.action is Action.BLOCK or (outcome.action is Action.REWRITE and not masks)
 
 
 def _failures(case: Case, seen: _Seen) -> Iterator[str]:

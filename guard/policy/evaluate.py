@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from guard.errors import InternalError
 from guard.language import OTHER
-from guard.policy.policy import Mode, Operator, Policy, Rule
+from guard.policy.policy import Mode, Policy, Rule
 from guard.types import Action, Detection, Direction, FiredRule, Span
 
 #: Shown where neither the rules that fired nor the policy have a message.
@@ -23,6 +23,21 @@ BUILT_IN_MESSAGE: Mapping[str, str] = {
 _NO_TAGS: Mapping[str, str] = {}
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a rule that rewrites found what it looks for.
+
+    Attributes:
+        span: In code points of the original.
+        category: What was found.
+        rule: The rule's id.
+    """
+
+    span: Span
+    category: str
+    rule: str
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a policy makes of one text.
@@ -31,14 +46,24 @@ class Outcome:
         action: The strongest action of the rules that fired and act; allow if there is none.
         rules: Every rule that fired, in the file's order, shadow rules included.
         acting: The rules behind ``action``: fired, not in shadow, and asking for exactly it.
-        spans: What to mask, sorted, in code points of the original. Empty unless the action is a rewrite
-            by masking alone: a rewrite without spans replaces the whole text with the message.
+        places: What to rewrite, sorted. Empty unless the action is a rewrite of the text itself: a template
+            replaces the whole text with the message.
     """
 
     action: Action
     rules: tuple[FiredRule, ...]
     acting: tuple[Rule, ...]
-    spans: tuple[Span, ...]
+    places: tuple[Place, ...] = ()
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The spans of the places, sorted, each once."""
+        return tuple(sorted({place.span for place in self.places}))
+
+    @property
+    def answers(self) -> bool:
+        """True if a message stands for the text."""
+        return any(rule.answers for rule in self.acting)
 
 
 def evaluate(
@@ -73,7 +98,7 @@ def evaluate(
     fired = list(_fire(asked, scores, best))
     if policy.mode is Mode.SHADOW:
         silent = tuple(_fired_rule(rule, hit, shadow=True) for rule, hit in fired)
-        return Outcome(Action.ALLOW, silent, (), ())
+        return Outcome(Action.ALLOW, silent, ())
     live = [rule for rule, _ in fired if not rule.shadow]
     action = max((rule.action for rule in live), key=lambda a: a.strength, default=Action.ALLOW)
     acting = tuple(rule for rule in live if rule.action is action)
@@ -81,7 +106,7 @@ def evaluate(
         action,
         tuple(_fired_rule(rule, hit, shadow=rule.shadow) for rule, hit in fired),
         acting,
-        _spans(action, acting, scores, detections),
+        _places(action, acting, scores, detections),
     )
 
 
@@ -158,13 +183,15 @@ def _fired_rule(rule: Rule, hit: tuple[str, float], *, shadow: bool) -> FiredRul
     return FiredRule(rule.id, category, score, rule.threshold, rule.action, shadow)
 
 
-def _spans(
+def _places(
     action: Action, acting: Sequence[Rule], scores: Mapping[str, float], detections: Sequence[Detection]
-) -> tuple[Span, ...]:
-    if action is not Action.REWRITE or any(rule.rewrite is not Operator.MASK for rule in acting):
+) -> tuple[Place, ...]:
+    if action is not Action.REWRITE or any(rule.answers for rule in acting):
         return ()
-    spans: set[Span] = set()
+    places: set[Place] = set()
     for rule in acting:
         found = counted(rule, detections) if rule.allow_category in scores else detections
-        spans.update(d.span for d in found if rule.matches(d.category) and d.score >= rule.threshold)
-    return tuple(sorted(spans))
+        places.update(
+            Place(d.span, d.category, rule.id) for d in found if rule.matches(d.category) and d.score >= rule.threshold
+        )
+    return tuple(sorted(places))

@@ -123,7 +123,8 @@ def _adds_nothing(rule: Rule, stricter: Rule) -> bool:
     if stricter.action.strength < rule.action.strength:
         return False
     if stricter.action is rule.action:
-        return stricter.rewrite is rule.rewrite and rule.message in ({}, stricter.message)
+        same = stricter.rewrite is rule.rewrite and stricter.options == rule.options
+        return same and rule.message in ({}, stricter.message)
     # The words of a weaker rule are shown where the stronger one has none.
     return not rule.message or bool(stricter.message)
 

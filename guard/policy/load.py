@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from guard.errors import InvalidInput, PolicyError, Problem
+from guard.llm import DEFAULT_PROMPT, Endpoint
 from guard.policy.extend import SUFFIXES, Merged, read_chain
-from guard.policy.policy import Mode, Operator, Policy, Rule, Streaming, When
+from guard.policy.policy import Mode, Operator, Policy, RewriteOptions, Rule, Streaming, When
 from guard.policy.recognizers import own_recognizers, recognizer_problems
-from guard.policy.schema import MessageEntry, PolicyFile, RuleEntry, StreamingEntry, WhenEntry
+from guard.policy.schema import LlmEntry, MessageEntry, PolicyFile, RuleEntry, StreamingEntry, WhenEntry
 from guard.policy.source import Document, Loc, entries, read_bytes
 from guard.policy.term_lists import RuleTerms, TermReader
 from guard.policy.validate import in_order, validate
@@ -116,12 +117,20 @@ def _load(data: bytes, file: str) -> Policy:
         terms=terms.matcher,
         sources=(*(document.file for document in merged.documents), *(found.path for found in terms.files)),
         recognizers=own_recognizers(entry.recognizers),
+        llm=_llm(entry.llm),
     )
 
 
 def _revision(digests: Sequence[str]) -> str:
     """A file alone is named by its bytes; with others the bytes of all of them count."""
     return digests[0][:12] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
+
+
+def _llm(entry: LlmEntry | None) -> Endpoint | None:
+    if entry is None:
+        return None
+    prompt = entry.prompt or DEFAULT_PROMPT
+    return Endpoint(entry.base_url, entry.model, prompt, entry.timeout, entry.max_tokens, entry.key_env)
 
 
 def _streaming(entry: StreamingEntry | None) -> Streaming:
@@ -135,7 +144,11 @@ def _rule(entry: RuleEntry, terms: RuleTerms) -> Rule:
     operator: Operator | None = None
     if action is Action.REWRITE:
         masks = entry.category not in CATEGORIES and entry.message is None
-        operator = Operator(entry.rewrite or (Operator.MASK if masks else Operator.TEMPLATE))
+        operator = Operator.MASK if masks else Operator.TEMPLATE
+    options = RewriteOptions()
+    if entry.rewrite:
+        operator = entry.rewrite.operator
+        options = RewriteOptions(entry.rewrite.text, entry.rewrite.keep)
     return Rule(
         id=entry.id,
         direction=None if entry.direction == "both" else Direction(entry.direction),
@@ -150,6 +163,7 @@ def _rule(entry: RuleEntry, terms: RuleTerms) -> Rule:
         term_category=terms.term_category,
         allow_terms=terms.allow_terms,
         allow_category=terms.allow_category,
+        options=options,
     )
 
 
@@ -196,10 +210,20 @@ def _condition(merged: Merged, loc: Loc, rule: Mapping[str, object]) -> Iterator
 def _rewrite(merged: Merged, rule_loc: Loc, rule: Mapping[str, object]) -> Iterator[Problem]:
     if rule.get("rewrite") is None:
         return
-    loc, action = (*rule_loc, "rewrite"), rule.get("action")
+    loc, action, operator = (*rule_loc, "rewrite"), rule.get("action"), _operator_of(rule["rewrite"])
     if action in {"allow", "block"}:
         what = f"rewrite on a rule whose action is {action}"
         yield merged.problem(loc, what, "remove it, or write action: rewrite", at_key=True)
-    elif rule["rewrite"] == "mask" and rule.get("category") in CATEGORIES:
-        what = f"mask needs places in the text, and {rule['category']} has none"
-        yield merged.problem(loc, what, "write rewrite: template")
+    elif operator == Operator.PARTIAL and rule.get("category") in CATEGORIES:
+        what = f"partial leaves the end of a value, and {rule['category']} is found in sentences"
+        yield merged.problem(loc, what, "write rewrite: drop_sentence, mask or template")
+    elif operator == Operator.LLM and not (merged.incomplete or _has_llm(merged)):
+        yield merged.problem(loc, "rewrite: llm, and no llm to ask", "add llm: {base_url: ..., model: ...}")
+
+
+def _has_llm(merged: Merged) -> bool:
+    return isinstance(merged.value, dict) and "llm" in merged.value
+
+
+def _operator_of(value: object) -> object:
+    return value.get("operator") if isinstance(value, dict) else value

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from guard.llm import Endpoint
 from guard.policy.terms import TermMatcher
 from guard.recognizers.custom import Custom
 from guard.types import Action, Direction, PolicyInfo
+from guard.types import Operator as Operator
 
 
 class Mode(StrEnum):
@@ -21,11 +23,18 @@ class Mode(StrEnum):
     SHADOW = "shadow"
 
 
-class Operator(StrEnum):
-    """How a rewrite rule rewrites: cover the found spans, or answer with the message instead."""
+@dataclass(frozen=True, slots=True)
+class RewriteOptions:
+    """How an operator does its work.
 
-    MASK = "mask"
-    TEMPLATE = "template"
+    Attributes:
+        text: What stands in the place of a masked span or a dropped sentence; None for one ``*`` a character, or
+            nothing.
+        keep: Characters that ``partial`` leaves at the end of a span.
+    """
+
+    text: str | None = None
+    keep: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ class Rule:
         allow_terms: What its allow-terms are where they stand in a text; empty if it has none.
         allow_category: Their name among the scores: what the rule is decided by, its allow-terms taken out; empty if
             it has none.
+        options: How the operator works.
     """
 
     id: str
@@ -81,6 +91,14 @@ class Rule:
     term_category: str = ""
     allow_terms: str = ""
     allow_category: str = ""
+    options: RewriteOptions = RewriteOptions()
+
+    @property
+    def answers(self) -> bool:
+        """True if, where it acts, the message stands for the text."""
+        return self.action is Action.BLOCK or (
+            self.action is Action.REWRITE and self.rewrite in {None, Operator.TEMPLATE}
+        )
 
     def applies_to(self, direction: Direction) -> bool:
         """True if texts of this direction are the rule's business."""
@@ -137,6 +155,7 @@ class Policy:
         terms: Finds the terms of all rules; None if no rule has any.
         sources: The files that it was made from: its own, those that it extends, lists of terms.
         recognizers: The policy's own, which run beside the built-in ones.
+        llm: The language model that rewrites for its rules; None if none does.
     """
 
     name: str
@@ -166,6 +185,8 @@ class Policy:
     def tags(self) -> frozenset[str]:
         """Every tag that a rule asks for."""
         return frozenset(name for rule in self.rules if rule.when for name, _ in rule.when.tags)
+
+    llm: Endpoint | None = None
 
     @property
     def identity(self) -> str:

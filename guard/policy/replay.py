@@ -144,7 +144,7 @@ class _Count:
     def _decide(self, record: Record) -> Outcome:
         if record.degraded:
             self._degraded += 1
-            return Outcome(self._policy.failure_action, (), (), ())
+            return Outcome(self._policy.failure_action, (), ())
         outcome = evaluate(
             self._policy,
             record.direction,
@@ -214,7 +214,7 @@ def _beyond_recognizers(rule: Rule) -> frozenset[str]:
 
 
 def _second_screening(record: Record, outcome: Outcome) -> bool:
-    return record.action is Action.BLOCK and outcome.action is Action.REWRITE and bool(outcome.spans)
+    return record.action is Action.BLOCK and outcome.action is Action.REWRITE and not outcome.answers
 
 
 def _hour(name: str, hour: _HourCount, seen: frozenset[str]) -> Hour:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +35,7 @@ from guard.policy.suggest import did_you_mean
 from guard.policy.terms import TermMistake, folded_term
 from guard.recognizers import RECOGNIZERS
 from guard.recognizers.checksums import CHECKSUMS
-from guard.types import BUILT_IN_CATEGORIES, CUSTOM, is_category
+from guard.types import BUILT_IN_CATEGORIES, CUSTOM, Operator, is_category
 
 #: Version of the policy language that this guard reads.
 POLICY_VERSION = 1
@@ -131,6 +132,35 @@ def _kind_of_term(value: object) -> str:
     return _ENTRY if isinstance(value, dict) else _WORD
 
 
+def _legal_operator(value: object) -> object:
+    if not isinstance(value, str) or value not in set(Operator):
+        cure = did_you_mean(value, list(Operator)) if isinstance(value, str) else ""
+        raise _mistake(f"rewrite is not one of {', '.join(Operator)}", cure or "write one of them")
+    return Operator(value)
+
+
+def _as_operator(value: object) -> object:
+    return {"operator": value} if isinstance(value, str) else value
+
+
+def _legal_base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.query or parts.fragment)
+        sound = sound and parts.username is None and parts.port != 0
+    except ValueError:
+        sound = False
+    if not (sound and url.isascii() and url.isprintable() and " " not in url):
+        raise _mistake("base_url is not one of an endpoint", "write it like http://localhost:8000/v1, without a key")
+    return url
+
+
+def _with_text(prompt: str) -> str:
+    if "{text}" not in prompt:
+        raise _mistake("a prompt without {text}", "say where the text stands")
+    return prompt
+
+
 def _as_turns(value: object) -> object:
     return [{"role": "user", "text": value}] if isinstance(value, str) else value
 
@@ -152,6 +182,9 @@ ChecksumName = Annotated[
     str, AfterValidator(_legal_checksum), WithJsonSchema({"type": "string", "enum": list(CHECKSUMS)})
 ]
 Model = Annotated[str, AfterValidator(_legal_model), WithJsonSchema({"type": "string", "pattern": _MODEL})]
+OperatorName = Annotated[
+    Operator, BeforeValidator(_legal_operator), WithJsonSchema({"type": "string", "enum": list(Operator)})
+]
 Text = Annotated[str, AfterValidator(_not_blank)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Language: TypeAlias = Literal["zh", "en", "other"]
@@ -254,6 +287,29 @@ Term: TypeAlias = Annotated[
 ]
 
 
+class RewriteEntry(Entry):
+    """An operator with its options."""
+
+    operator: OperatorName = Field(description="How to rewrite.")
+    text: str | None = Field(None, description="What stands for a masked place, or for a dropped sentence.")
+    keep: Annotated[int, _within("keep", 1, 16)] = Field(
+        4, ge=1, le=16, description="Characters that partial leaves at the end."
+    )
+
+    @model_validator(mode="after")
+    def _fitting(self) -> RewriteEntry:
+        if "keep" in self.model_fields_set and self.operator is not Operator.PARTIAL:
+            raise _mistake(f"keep with the operator {self.operator}", "only partial has it; remove it")
+        if self.text is not None and self.operator not in {Operator.MASK, Operator.DROP_SENTENCE}:
+            raise _mistake(f"text with the operator {self.operator}", "only mask and drop_sentence have it; remove it")
+        return self
+
+
+HowToRewrite = Annotated[
+    RewriteEntry, BeforeValidator(_as_operator, json_schema_input_type=OperatorName | RewriteEntry)
+]
+
+
 class RuleEntry(Entry):
     """One rule: it fires at score >= threshold, or on a term; all that fire count, the strongest action wins."""
 
@@ -266,10 +322,11 @@ class RuleEntry(Entry):
     threshold: Probability | None = Field(None, description="Fires at score >= threshold.")
     terms: list[Term] | None = Field(None, min_length=1, description="Words on which it fires, whatever the scores.")
     action: Literal["allow", "rewrite", "block"] = Field(description="What to do; allow only reports.")
-    rewrite: Literal["mask", "template"] | None = Field(
+    rewrite: HowToRewrite | None = Field(
         None,
-        description="How to rewrite: mask covers the found spans, template answers with the message instead. "
-        "Default: mask for terms alone and what recognizers find, if the rule has no message, else template.",
+        description="How to rewrite: mask, partial and replace change the found places, drop_sentence takes their "
+        "sentences out, llm has a language model rewrite, template answers with the message instead. Default: mask for "
+        "terms alone and what recognizers find, if the rule has no message, else template.",
     )
     message: MessageEntry | None = Field(None, description="Shown instead of the text; default: the policy's.")
     shadow: bool = Field(False, description="Report the rule when it fires, but do not act on it.")
@@ -318,6 +375,27 @@ class RecognizerEntry(Entry):
     score: Probability = Field(0.9, description="How sure a match is.")
 
 
+class LlmEntry(Entry):
+    """A language model of yours that rewrites texts for rules with ``rewrite: llm``; no rule has it by itself."""
+
+    base_url: Annotated[str, AfterValidator(_legal_base_url)] = Field(
+        description="Where an OpenAI-compatible API is, up to /chat/completions."
+    )
+    model: Text = Field(description="The model's name there.")
+    prompt: Annotated[Text, AfterValidator(_with_text)] | None = Field(
+        None, description="What the model is told; {text}, {language} and {categories} are filled in."
+    )
+    timeout: Annotated[float, _within("timeout", 0.1, 120, whole=False)] = Field(
+        10, ge=0.1, le=120, description="Seconds for the whole call; afterwards the next harder operator decides."
+    )
+    max_tokens: Annotated[int, _within("max_tokens", 1, 32768)] = Field(
+        1024, ge=1, le=32768, description="Tokens of the answer; one that is cut off counts as none."
+    )
+    key_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")] | None = Field(
+        None, description="The environment variable that holds the key; the key itself never stands in a policy."
+    )
+
+
 class PolicyFile(Entry):
     """A guard policy: which scores of which categories lead to which action."""
 
@@ -346,6 +424,7 @@ class PolicyFile(Entry):
         None, min_length=1, description="Terms that are no reason for some rules: the cure for a false positive."
     )
     recognizers: list[RecognizerEntry] = Field(default_factory=list, description="Patterns of the policy's own.")
+    llm: LlmEntry | None = Field(None, description="A language model that rewrites; default: none is asked.")
     rules: list[RuleEntry] = Field(min_length=1, description="At least one.")
 
 
@@ -404,6 +483,8 @@ _ENTRY_UNDER: Mapping[str, type[Entry]] = {
     "terms": TermEntry,
     "allow": AllowEntry,
     "metadata": MetadataEntry,
+    "rewrite": RewriteEntry,
+    "llm": LlmEntry,
     "message": MessageEntry,
     "streaming": StreamingEntry,
     "recognizers": RecognizerEntry,

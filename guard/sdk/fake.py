@@ -14,7 +14,8 @@ from guard.content import is_blank, make_content
 from guard.errors import GuardError, InvalidInput
 from guard.language import language_of
 from guard.normalize import NORMALIZER_VERSION
-from guard.rewrite import mask
+from guard.placeholders import Numbers
+from guard.rewrite import Edit, rewrite
 from guard.sdk.deltas import AsyncDeltas, Deltas, check_deltas, read_async_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import AsyncGuardStream, GuardStream, OnBlock, opening_content
@@ -30,6 +31,7 @@ from guard.types import (
     Info,
     Limits,
     ModelInfo,
+    Operator,
     PolicyInfo,
     Span,
 )
@@ -294,9 +296,10 @@ def _strength(answer: str | Decision) -> int:
 def _decided(content: Content, action: Action, masked: tuple[Span, ...]) -> Decision:
     fired = action is not Action.ALLOW
     message = action is Action.BLOCK or (action is Action.REWRITE and not masked)
+    new = rewrite(content.text, [Edit(span, Operator.MASK, NONCOMPLIANT) for span in masked], Numbers())
     return Decision(
         action=action,
-        output_text=FAKE_MESSAGE if message else mask(content.text, masked),
+        output_text=FAKE_MESSAGE if message else new.text,
         rules=(FiredRule("fake", NONCOMPLIANT, _SURE, _THRESHOLD, action),) if fired else (),
         scores={name: _SURE if fired and name == NONCOMPLIANT else 0.0 for name in CATEGORIES},
         detections=tuple(Detection(NONCOMPLIANT, span, _SURE, "fake") for span in masked),
@@ -307,6 +310,7 @@ def _decided(content: Content, action: Action, masked: tuple[Span, ...]) -> Deci
         language=language_of(content.text),
         request_id=content.request_id,
         message=message,
+        rewrites=() if message else new.rewrites,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from guard.content import make_content
 from guard.engine import Engine
+from guard.llm import rewrite_by_llm
 from guard.policy.explained import Explanation
 from guard.policy.load import resolve_policy
 from guard.sdk.deltas import Deltas, check_deltas, read_deltas
@@ -48,7 +49,7 @@ class Guard:
         """
         file = resolve_policy(policy) if isinstance(policy, str) else policy
         directory = None if model is None else Path(model)
-        self._engine = Engine.load(directory, file, threads=threads, max_tokens=max_tokens)
+        self._engine = Engine.load(directory, file, threads=threads, max_tokens=max_tokens, rewriter=rewrite_by_llm)
 
     def screen(
         self,

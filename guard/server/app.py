@@ -18,6 +18,7 @@ from guard.classifier.batcher import Batcher
 from guard.classifier.cache import ScoreCache
 from guard.engine import Engine
 from guard.errors import Unavailable
+from guard.llm import rewrite_by_llm
 from guard.policy.load import resolve_policy
 from guard.server.access import Access
 from guard.server.address import check_free
@@ -42,6 +43,9 @@ _TRANSPORT_HEADROOM = 4
 
 # Seconds that the decision log has to write what waits, after the last request.
 _FLUSH = 5.0
+
+# Language models that are waited for at once, where a policy asks one; a thread each.
+_MOST_ASKED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,10 @@ class GuardServer:
             observe=self._metrics.batch,
         )
         cache = ScoreCache(settings.cache_entries) if settings.cache_entries else None
-        self.screener = Screener(self._batcher, self._pool, cache=cache, timeout=settings.request_timeout)
+        self._asking = ThreadPoolExecutor(_MOST_ASKED, thread_name_prefix="ask")
+        self.screener = Screener(
+            self._batcher, self._pool, cache=cache, timeout=settings.request_timeout, asking=self._asking
+        )
         self._servicer = GuardServicer(
             self._live,
             self.screener,
@@ -224,6 +231,7 @@ class GuardServer:
         # A text that is at work outlasts the grace; meanwhile the loop tells its caller.
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        self._asking.shutdown(wait=False, cancel_futures=True)
         if self._decision_log is not None:
             await asyncio.to_thread(self._decision_log.close, _FLUSH)
         if self._metrics_port is not None:
@@ -241,7 +249,9 @@ def serve(settings: Settings) -> None:
     """
     configure_logs(settings.log_level, settings.log_format)
     files = Files.of(settings)
-    engine = Engine.load(files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens)
+    engine = Engine.load(
+        files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens, rewriter=rewrite_by_llm
+    )
     engine.warm_up()
     asyncio.run(_serve(engine, settings, files))
 

@@ -19,6 +19,7 @@ from guard.classifier.cache import Key, ScoreCache
 from guard.classifier.chunker import Chunk
 from guard.classifier.classifier import Classifier, Query, Reading, Scored
 from guard.errors import DeadlineExceeded, InvalidInput
+from guard.llm import Ask
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class Asked:
         call: Where the chunks wait.
         waited: Microseconds that the step has waited for a thread.
         failed: Queries that got no scores, which is no mistake of the caller.
+        asks: What language models are asked; a step asks for this or for scores.
+        replies: What they said.
     """
 
     known: list[Scored | Exception | _Run] = field(default_factory=list)
@@ -38,6 +41,8 @@ class Asked:
     call: PendingCall | None = None
     waited: int = 0
     failed: int = 0
+    asks: list[Ask] = field(default_factory=list)
+    replies: list[str | Exception] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,13 @@ class Scorer:
         self._over: deque[asyncio.Future[None]] = deque()
         self._told = False
 
-    def read(self, classifier: Classifier, queries: Sequence[Query]) -> Asked:
+    def read(self, classifier: Classifier, queries: Sequence[Query | Ask]) -> Asked:
         """Look up what is known, and tokenise the rest."""
         asked = Asked()
         for query in queries:
+            if isinstance(query, Ask):
+                asked.asks.append(query)
+                continue
             try:
                 known: Scored | Exception | _Run = self._read(classifier, query, asked)
             except Exception as error:  # one text must not cost the others theirs; the engine tells what it was
@@ -87,11 +95,12 @@ class Scorer:
                 timer.cancel()
             self._batcher.cancel(call)
 
-    def answers(self, classifier: Classifier, asked: Asked) -> list[Scored | Exception]:
+    def answers(self, classifier: Classifier, asked: Asked) -> list[Scored | str | Exception]:
         """What the engine is told, query by query; remembers what was new."""
         found = [self._answer(classifier, asked, known) for known in asked.known]
+        # A language model that did not answer is no failure of the guard.
         asked.failed = sum(isinstance(answer, Exception) and not isinstance(answer, InvalidInput) for answer in found)
-        return found
+        return [*found, *asked.replies]
 
     def _read(self, classifier: Classifier, query: Query, asked: Asked) -> Scored | _Run:
         key = None

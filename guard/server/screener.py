@@ -23,6 +23,7 @@ from guard.classifier.batcher import Batcher, QueueLoad
 from guard.classifier.cache import ScoreCache
 from guard.engine import Engine, Steps
 from guard.errors import GuardError
+from guard.llm import NoAnswer
 from guard.server.scoring import Asked, Scorer
 from guard.types import Content, Decision
 
@@ -62,7 +63,13 @@ class Screener:
     """Takes screenings through their steps. Belongs to one event loop; batcher and pool are its owner's."""
 
     def __init__(
-        self, batcher: Batcher, pool: Executor, *, cache: ScoreCache | None = None, timeout: float = math.inf
+        self,
+        batcher: Batcher,
+        pool: Executor,
+        *,
+        cache: ScoreCache | None = None,
+        timeout: float = math.inf,
+        asking: Executor | None = None,
     ) -> None:
         """Connect what it works with.
 
@@ -71,7 +78,9 @@ class Screener:
             pool: Its threads prepare and decide long texts.
             cache: Remembers scores; None for none.
             timeout: Seconds that a call may take that brings no deadline, and every slice of a stream.
+            asking: Its threads wait for language models that rewrite; those of the pool if it is None.
         """
+        self._asking = asking or pool
         self._batcher = batcher
         self._pool = pool
         self._cache = cache
@@ -144,6 +153,8 @@ class Screener:
         while isinstance(step, Asked):
             asked = step
             await self._scorer.score(work.engine.classifier, asked, work.expires)
+            if asked.asks:
+                await self._ask(work, asked)
             step = await self._step(work, asked)
             self._degraded += asked.failed
         return step.value
@@ -171,6 +182,22 @@ class Screener:
         except StopIteration as end:
             return _Decided(end.value)
         return self._scorer.read(classifier, queries)
+
+    async def _ask(self, work: _Work[_T], asked: Asked) -> None:
+        """Wait for language models, as long as the call may take."""
+        loop = asyncio.get_running_loop()
+        waiting = [loop.run_in_executor(self._asking, work.engine.rewrite, ask) for ask in asked.asks]
+        left = max(0.0, work.expires - time.monotonic())
+        try:
+            await asyncio.wait(waiting, timeout=None if left == math.inf else left)
+            for reply in waiting:
+                try:
+                    asked.replies.append(reply.result() if reply.done() else NoAnswer("no answer in time"))
+                except Exception as error:  # the next harder operator decides
+                    asked.replies.append(error)
+        finally:
+            for reply in waiting:
+                reply.cancel()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Content(_message.Message):
     def __init__(self, text: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., context: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., origin: _Optional[_Union[Origin, str]] = ..., policy: _Optional[str] = ..., request_id: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("action", "output_text", "rules", "scores", "detections", "policy", "model", "chunks", "tokens", "language", "degraded", "timings", "request_id", "message", "transforms")
+    __slots__ = ("action", "output_text", "rules", "scores", "detections", "policy", "model", "chunks", "tokens", "language", "degraded", "timings", "request_id", "message", "transforms", "rewrites")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +108,7 @@ class Decision(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMS_FIELD_NUMBER: _ClassVar[int]
+    REWRITES_FIELD_NUMBER: _ClassVar[int]
     action: Action
     output_text: str
     rules: _containers.RepeatedCompositeFieldContainer[FiredRule]
@@ -123,7 +124,8 @@ class Decision(_message.Message):
     request_id: str
     message: bool
     transforms: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, action: _Optional[_Union[Action, str]] = ..., output_text: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, float]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., chunks: _Optional[int] = ..., tokens: _Optional[int] = ..., language: _Optional[str] = ..., degraded: _Optional[bool] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., request_id: _Optional[str] = ..., message: _Optional[bool] = ..., transforms: _Optional[_Iterable[str]] = ...) -> None: ...
+    rewrites: _containers.RepeatedCompositeFieldContainer[Rewrite]
+    def __init__(self, action: _Optional[_Union[Action, str]] = ..., output_text: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, float]] = ..., detections: _Optional[_Iterable[_Union[Detection, _Mapping]]] = ..., policy: _Optional[str] = ..., model: _Optional[str] = ..., chunks: _Optional[int] = ..., tokens: _Optional[int] = ..., language: _Optional[str] = ..., degraded: _Optional[bool] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., request_id: _Optional[str] = ..., message: _Optional[bool] = ..., transforms: _Optional[_Iterable[str]] = ..., rewrites: _Optional[_Iterable[_Union[Rewrite, _Mapping]]] = ...) -> None: ...
 
 class FiredRule(_message.Message):
     __slots__ = ("id", "category", "score", "threshold", "action", "shadow")
@@ -160,6 +162,18 @@ class Detection(_message.Message):
     score: float
     source: str
     def __init__(self, category: _Optional[str] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
+
+class Rewrite(_message.Message):
+    __slots__ = ("span", "operator", "category", "replacement")
+    SPAN_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    span: Span
+    operator: str
+    category: str
+    replacement: str
+    def __init__(self, span: _Optional[_Union[Span, _Mapping]] = ..., operator: _Optional[str] = ..., category: _Optional[str] = ..., replacement: _Optional[str] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("queue_us", "tokenise_us", "infer_us", "decide_us")

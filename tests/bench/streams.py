@@ -30,9 +30,11 @@ from typing import TypeAlias
 from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier
 from guard.engine import Engine, Opening, Steps
+from guard.placeholders import Numbers
 from guard.policy.load import SHIPPED_DIR, load_policy
 from guard.policy.policy import Policy
 from guard.policy.store import PolicyStore
+from guard.rewrite import Rewritten
 from guard.stream import Screening
 from guard.types import Action, Content, Decision, Direction, Span
 from tests.bench import page
@@ -99,9 +101,11 @@ class CountingEngine(Engine):
     slices = 0
     read = 0
 
-    def screening_slice(self, opening: Opening, text: str, part: Span) -> Steps[Decision]:
+    def screening_slice(
+        self, opening: Opening, text: str, part: Span, *, numbers: Numbers | None = None, droppable: bool = True
+    ) -> Steps[Decision]:
         """As the engine's, counted."""
-        decision = yield from super().screening_slice(opening, text, part)
+        decision = yield from super().screening_slice(opening, text, part, numbers=numbers, droppable=droppable)
         self.slices += 1
         self.read += decision.tokens
         return decision
@@ -155,11 +159,13 @@ def run(engine: CountingEngine, planted: Planted, pieces: Sequence[str], policy:
         if screening.decision:
             break
     assert screening.decision is not None and first is not None
-    violation = range(planted.start, min(planted.end, len(released)))
+    done = screening.decision.rewrites
+    left = Rewritten(released, done).original(Span(0, len(released))).end
+    violation = range(planted.start, min(planted.end, left))
     return Ran(
         acted=screening.decision.action is not Action.ALLOW,
         whole=engine.screen(Content(planted.text, Direction.OUTPUT, policy=policy)).action is not Action.ALLOW,
-        leaked=sum(released[at] == planted.text[at] for at in violation),
+        leaked=sum(not any(one.span.start <= at < one.span.end for one in done) for at in violation),
         first=first,
         slices=engine.slices,
         read=engine.read,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.cli.demo_chat import CHAT
 from guard.cli.demo_texts import DEMO_TEXTS
 from guard.language import language_of
 from guard.normalize import normalize
@@ -50,14 +51,16 @@ def test_runs(command: Command, tiny_model_dir: Path, monkeypatch: pytest.Monkey
     lines = outcome.out.splitlines()
     assert re.match(r"sidecar on 127\.0\.0\.1:\d+, model tiny@", lines[0])
     assert lines[1].split() == ["direction", "text", "action", "expected", "top", "category", "score", "ms"]
-    shown = lines[2:-1]
-    assert len(shown) == len(DEMO_TEXTS)
-    met = sum("✓" in line for line in shown)
-    assert lines[-1].startswith(f"{met} of {len(DEMO_TEXTS)} as expected") and met + sum(
-        "✗" in s for s in shown
-    ) == len(shown)
+    shown = lines[2 : 2 + len(DEMO_TEXTS)]
+    marked = sum("✓" in line for line in shown)
+    assert marked + sum("✗" in line for line in shown) == len(DEMO_TEXTS)
+    chat = lines[2 + len(DEMO_TEXTS) : -1]
+    assert sum(line.startswith("»") for line in chat) == len(CHAT)
+    met = marked + len(CHAT) - sum("✗" in line for line in chat)
+    total = len(DEMO_TEXTS) + len(CHAT)
+    assert lines[-1].startswith(f"{met} of {total} as expected")
     # The tiny model knows a dozen words, so it misses some expectations: that is a finding.
-    assert outcome.code == (0 if met == len(shown) else 1)
+    assert outcome.code == (0 if met == total else 1)
     port = re.findall(r":(\d+),", lines[0])[0]
     assert command("info", "--server", f"127.0.0.1:{port}").code == 3
 
@@ -74,4 +77,8 @@ def test_bundled_model_meets_every_expectation(command: Command) -> None:
     """With what ships, every text is decided as expected."""
     outcome = command("demo")
     assert outcome.code == 0, outcome.out
-    assert f"{len(DEMO_TEXTS)} of {len(DEMO_TEXTS)} as expected" in outcome.out
+    total = len(DEMO_TEXTS) + len(CHAT)
+    assert f"{total} of {total} as expected" in outcome.out
+    # Masked, without a sentence, and blocked, in both languages.
+    assert outcome.out.count("masked pii.phone") == 2 and outcome.out.count("dropped ") == 2
+    assert all(message in outcome.out for message in ("Sorry, I can't help with that.", "抱歉，这个问题我帮不上忙。"))

@@ -29,7 +29,7 @@ def _phone(start: int, end: int, score: float = 0.9) -> Detection:
 def test_nothing_fires_and_the_text_is_allowed() -> None:
     """A text below every threshold passes."""
     policy = policy_of("id: a, category: hate, threshold: 0.5, action: block")
-    assert evaluate(policy, _PROMPT, {"hate": 0.49}, ()) == Outcome(Action.ALLOW, (), (), ())
+    assert evaluate(policy, _PROMPT, {"hate": 0.49}, ()) == Outcome(Action.ALLOW, (), ())
 
 
 def test_a_rule_fires_at_its_threshold() -> None:

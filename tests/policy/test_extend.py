@@ -9,7 +9,7 @@ import pytest
 
 from guard.errors import PolicyError
 from guard.policy.load import SHIPPED_DIR, load_policy, parse_policy
-from guard.policy.policy import Mode, Operator, Streaming, When
+from guard.policy.policy import Mode, Operator, RewriteOptions, Streaming, When
 from guard.policy.store import PolicyStore
 from guard.types import Action, Direction
 
@@ -56,6 +56,21 @@ def test_everything_but_what_a_file_says_about_itself_is_inherited(tmp_path: Pat
     assert (policy.calibrated_for, policy.streaming) == ("m@0123456789ab", Streaming(step=48, context=32))
     assert policy.rules == base.rules and policy.rules[0].allow_terms
     assert policy.sources == (str(tmp_path / "child.yaml"), str(tmp_path / "base.yaml"))
+
+
+def test_how_to_rewrite_and_by_whom_is_inherited(tmp_path: Path) -> None:
+    """Operators with their options, their messages and the language model come from the base, each as a whole."""
+    base = _BASE.replace("rewrite: mask", "rewrite: {operator: partial, keep: 2}, message: {en: covered}")
+    base += "llm: {base_url: 'http://localhost:8000/v1', model: small, key_env: KEY}\n"
+    same = _CHILD + "rules:\n  - {id: card, threshold: 0.7}\n  - {id: hate, action: rewrite, rewrite: llm}\n"
+    policy = load_policy(_write(tmp_path, base=base, child=same))
+    hate, card = policy.rules
+    assert (card.rewrite, card.options, card.message) == (Operator.PARTIAL, RewriteOptions(keep=2), {"en": "covered"})
+    assert hate.rewrite is Operator.LLM and policy.llm is not None and policy.llm.key_env == "KEY"
+    own = _CHILD + "llm: {base_url: 'https://example.com/v1', model: other}\n"
+    llm = load_policy(_write(tmp_path, base=base, child=own)).llm
+    # A key is for the endpoint that it was named with.
+    assert llm is not None and (llm.model, llm.key_env) == ("other", None)
 
 
 def test_a_rule_is_changed_key_by_key_and_others_are_added(tmp_path: Path) -> None:
@@ -156,6 +171,7 @@ def test_what_cannot_be_extended(tmp_path: Path, written: str, problem: str) -> 
 def test_mistakes_stand_where_they_were_written(tmp_path: Path) -> None:
     """All mistakes of all files come at once, each in its file, those of the policy itself first."""
     base = _BASE.replace("action: block", "action: blok").replace("category: pii.bank_card", "category: hate")
+    base = base.replace("rewrite: mask", "rewrite: partial")
     child = (
         f"{_CHILD}modes: x\nrules:\n  - {{id: hate, threshold: 2}}\n  - {{id: hat, shadow: true}}\n  - {{id: hate}}\n"
     )
@@ -168,7 +184,8 @@ def test_mistakes_stand_where_they_were_written(tmp_path: Path) -> None:
         "child.yaml:8:5: an entry of rules has no action (add action: ...)",
         "child.yaml:8:10: rule id hate is used twice (first on line 6) (give each rule an id of its own)",
         "base.yaml:11:75: action is not one of allow, rewrite, block (did you mean block?)",
-        "base.yaml:12:74: mask needs places in the text, and hate has none (write rewrite: template)",
+        "base.yaml:12:74: partial leaves the end of a value, and hate is found in sentences "
+        "(write rewrite: drop_sentence, mask or template)",
     ]
 
 

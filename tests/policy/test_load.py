@@ -101,7 +101,7 @@ rules:
     category: hate
     threshold:
     action: rewrite
-    rewrite: mask
+    rewrite: partial
     rewrite: template
     shadow: yes
   - foo
@@ -123,7 +123,8 @@ rules:
         "11:75: an entry of lang is not one of zh, en, other (write one of them)",
         "12:9: id is not a legal name (1 to 64 letters, digits, dots, hyphens or underscores of ASCII)",
         "14:5: threshold has no value (give one, or remove it)",
-        "16:14: mask needs places in the text, and hate has none (write rewrite: template)",
+        "16:14: partial leaves the end of a value, and hate is found in sentences "
+        "(write rewrite: drop_sentence, mask or template)",
         "17:5: duplicate key rewrite (first on line 16) (keep one of them)",
         "18:13: shadow must be true or false (write true or false, without quotes)",
         "19:5: an entry of rules must be a mapping (write key: value pairs)",
@@ -204,7 +205,9 @@ def test_only_a_rewrite_rule_has_an_operator(action: str, operator: str) -> None
 def test_an_unknown_operator_is_refused() -> None:
     """Only mask and template are operators."""
     problem = _problem("id: a, category: pii, threshold: 0.5, action: rewrite, rewrite: maks")
-    assert problem.endswith("rewrite is not one of mask, template (did you mean mask?)")
+    assert problem.endswith(
+        "rewrite is not one of partial, replace, mask, llm, drop_sentence, template (did you mean mask?)"
+    )
 
 
 def test_an_allow_rule_is_legal() -> None:

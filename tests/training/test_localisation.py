@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from guard.classifier.classifier import Query
 from guard.types import NONCOMPLIANT, Direction, Role, Turn
-from training.composites import Composite, composites, harmless_paragraphs, sentences
+from training.composites import Composite, composites, harmless_paragraphs
 from training.corpora import Row
 from training.localisation import TokenScore, evaluate, locate, summarise, to_markdown
 
@@ -36,26 +34,6 @@ PLANTS = [
     plant("p3", "坏坏坏坏坏坏", lang="zh"),
 ]
 HOSTS = [row("h1", ENGLISH), row("h2", ENGLISH.replace("kite", "ball")), row("h3", CHINESE, lang="zh")]
-
-
-def test_sentences_end_where_people_end_them() -> None:
-    """Marks of both scripts end a sentence, dots inside numbers and brackets do not; an item's number is none."""
-    assert [ENGLISH[a:b].strip() for a, b in sentences(ENGLISH)] == [
-        "The kite is red.",
-        "It flies at 3.5 metres!",
-        "Is the wind strong?",
-        "We had tea (and cake.)",
-        "Then it rained.",
-    ]
-    assert len(sentences(CHINESE)) == 5
-    assert len(sentences("First a kite.\n2. Then a ball.")) == 2
-    assert sentences("") == []
-
-
-@given(st.text(alphabet='ab1 .!?。？\n"”', max_size=40))
-def test_sentences_are_the_text(text: str) -> None:
-    """Every character is in exactly one sentence, in order."""
-    assert "".join(text[a:b] for a, b in sentences(text)) == text
 
 
 @pytest.mark.parametrize(
