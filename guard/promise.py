@@ -14,6 +14,7 @@ left of less is no answer.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -292,11 +293,11 @@ class Rewriting:
 
     def _ranked(self, seen: Seen, base: Rewritten | None, categories: Sequence[str]) -> list[Span]:
         """The sentences that may still go, the worst first."""
+        taken = [edit.span for edit in self._edits if edit.category in self._columns]
         free = [
             span
             for span in self._sentences
-            if not (self._part and span.start < self._part.start)
-            and not any(edit.category in self._columns and _overlap(edit.span, span) for edit in self._edits)
+            if not (self._part and span.start < self._part.start) and not any(_overlap(one, span) for one in taken)
         ]
         tokens = seen.scored.token_scores
         worst = tokens.scores[:, [self._columns.index(name) for name in categories]].sum(axis=1)
@@ -314,11 +315,11 @@ class Rewriting:
         """A dropping edit takes whole sentences; None if one of them has left already."""
         if edit.operator is not Operator.DROP_SENTENCE:
             return edit
-        touched = [span for span in self._sentences if _overlap(span, edit.span)] or [edit.span]
-        start, end = min(span.start for span in touched), max(span.end for span in touched)
-        if self._part and start < self._part.start:
-            return None
-        return replace(edit, span=Span(min(start, edit.span.start), max(end, edit.span.end)))
+        # Sentences together are the text, so the first and the last that it touches hold it.
+        first = bisect_right(self._sentences, edit.span.start, key=lambda span: span.end)
+        last = bisect_left(self._sentences, edit.span.end, key=lambda span: span.end)
+        start, end = self._sentences[first].start, self._sentences[min(last, len(self._sentences) - 1)].end
+        return None if self._part and start < self._part.start else replace(edit, span=Span(start, end))
 
     def _of_sentence(self, edit: Edit) -> bool:
         return edit.operator is Operator.DROP_SENTENCE or edit.category in self._columns

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from guard.placeholders import Numbers
 from guard.types import Operator, Rewrite, Span
@@ -52,11 +52,19 @@ class Rewritten:
 
     text: str
     rewrites: tuple[Rewrite, ...]
+    # Where each replacement begins in the new text.
+    _starts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        out, shift = [], 0
+        for done in self.rewrites:
+            out.append(done.span.start + shift)
+            shift += len(done.replacement) - (done.span.end - done.span.start)
+        object.__setattr__(self, "_starts", tuple(out))
 
     def original(self, place: Span) -> Span:
         """The original's range for a range of the new text; what touches a replacement takes all that it stands for."""
-        new = self._starts()
-        start, end = self._back(place.start, new, end=False), self._back(place.end, new, end=True)
+        start, end = self._back(place.start, end=False), self._back(place.end, end=True)
         return Span(start, max(start, end))
 
     def moved(self, at: int) -> int:
@@ -68,19 +76,12 @@ class Rewritten:
             moved += len(done.replacement) - (min(at, done.span.end) - done.span.start)
         return moved
 
-    def _starts(self) -> list[int]:
-        out, shift = [], 0
-        for done in self.rewrites:
-            out.append(done.span.start + shift)
-            shift += len(done.replacement) - (done.span.end - done.span.start)
-        return out
-
-    def _back(self, at: int, new: Sequence[int], *, end: bool) -> int:
-        index = bisect_right(new, at - end) - 1
+    def _back(self, at: int, *, end: bool) -> int:
+        index = bisect_right(self._starts, at - end) - 1
         if index < 0:
             return at
         done = self.rewrites[index]
-        behind = new[index] + len(done.replacement)
+        behind = self._starts[index] + len(done.replacement)
         if at - end < behind:
             return done.span.end if end else done.span.start
         return at - behind + done.span.end

@@ -13,10 +13,14 @@ from guard.classifier.classifier import Classifier, Query, Scored
 from guard.content import make_content
 from guard.engine import Engine
 from guard.errors import InvalidInput
+from guard.normalize import normalize
+from guard.placeholders import Numbers
+from guard.policy.evaluate import Outcome, Place
 from guard.policy.load import parse_policy
+from guard.policy.policy import Rule
 from guard.policy.store import PolicyStore
-from guard.promise import MOST_ROUNDS, MOST_TRIALS
-from guard.types import Action, Content, Decision, Direction, Operator, Role, Turn
+from guard.promise import MOST_ROUNDS, MOST_TRIALS, End, Rewriting, Seen
+from guard.types import Action, Content, Decision, Direction, Operator, Role, Span, Turn
 
 _MOBILE = "13800138000"
 
@@ -254,3 +258,41 @@ def test_no_rewrite_carries_what_its_policy_does_not_allow(classifier: _Recordin
     assert result.rewrites and _put_together(text, result) == result.output_text
     again = engine.screen(make_content(result.output_text, "output"))
     assert again.action is Action.ALLOW and again.output_text == result.output_text
+
+
+# The way, step by step
+
+
+def _seen(classifier: Classifier, text: str, places: Sequence[Span], rule: Rule) -> Seen:
+    outcome = Outcome(Action.REWRITE, (), (rule,), tuple(Place(span, "pii.phone", rule.id) for span in places))
+    return Seen(outcome, classifier.score(Query(text, Direction.OUTPUT)), normalize(text))
+
+
+@pytest.mark.parametrize("first", [Operator.PARTIAL, Operator.REPLACE])
+def test_every_operator_has_its_turn(classifier: _Recording, first: Operator) -> None:
+    """What is found again at the same place is masked, then dropped with its sentence, and then blocked."""
+    text = "Hello world, my linux process. Call 13800138000. Hello world."
+    rule = Rule("a", None, "pii", 0.5, Action.REWRITE, first)
+    at = text.index(_MOBILE)
+    seen = _seen(classifier, text, [Span(at, at + 11)], rule)
+    rewriting = Rewriting(text, seen, classifier.artifact.categories, Numbers)
+    operators = []
+    while rewriting.end is None:
+        (version,) = rewriting.candidates
+        (done,) = version.rewrites
+        operators.append(done.operator)
+        # Found again, with a character of the text on either side.
+        found = Span(done.span.start - 1, done.span.start + len(done.replacement) + 1)
+        rewriting.take([_seen(classifier, version.text, [found], rule)])
+    assert operators == [first, Operator.MASK, Operator.DROP_SENTENCE]
+    assert (rewriting.end, rewriting.chosen) == (End.BLOCKED, None)
+
+
+def test_what_could_not_be_screened_is_unsure(classifier: _Recording) -> None:
+    """A version without a result is neither allowed nor blocked here: on_error decides about it."""
+    text = "Call 13800138000."
+    rule = Rule("a", None, "pii", 0.5, Action.REWRITE, Operator.MASK)
+    rewriting = Rewriting(text, _seen(classifier, text, [Span(5, 16)], rule), classifier.artifact.categories, Numbers)
+    rewriting.take([None])
+    assert rewriting.end is End.UNSURE and rewriting.chosen is not None
+    assert rewriting.chosen.text == "Call ***********."
