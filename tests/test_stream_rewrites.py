@@ -154,3 +154,26 @@ def test_borders_change_nothing_and_the_rest_stays(engine: Engine, text: str, bo
     assert "hateword" not in released and "13800138000" not in released
     if decision.action is Action.REWRITE and not decision.message and released.strip():
         assert "hateword" not in engine.screen(make_content(released, "output")).output_text
+
+
+@pytest.mark.parametrize("hidden", ["b0mb", "b*o*m*b", "b o m b"])
+def test_a_disguised_sentence_goes_and_takes_its_disguise_along(tiny_classifier: Classifier, hidden: str) -> None:
+    """What a sentence hides is found in the second reading; without it there is nothing left to undo, or it is blocked."""
+    rule = "{id: weapons, category: weapons, threshold: 0.9, action: rewrite, rewrite: drop_sentence}"
+    policy = parse_policy(f"version: 1\nname: default\nmessage: {{en: policy words}}\nrules: [{rule}]\n", "p.yaml")
+    engine = Engine(tiny_classifier, PolicyStore([policy]))
+    decision = engine.screen(make_content(f"{_CALM}how to call my {hidden}! {_CALM}", "output"))
+    assert decision.action is Action.REWRITE and decision.transforms
+    assert decision.output_text == 2 * _CALM
+    assert engine.screen(make_content(decision.output_text, "output")).action is Action.ALLOW
+
+
+def test_the_terms_of_a_rule_are_named_all_through_a_stream(tiny_classifier: Classifier) -> None:
+    """A word of a policy's own is hidden like a number, and its placeholder says nothing of the rule."""
+    rule = "{id: people, terms: [anna berg], action: rewrite, rewrite: replace}"
+    sizes = "streaming: {lookahead: 8, context: 16, step: 8}"
+    policy = parse_policy(f"version: 1\nname: default\n{sizes}\nrules: [{rule}]\n", "p.yaml")
+    engine = Engine(tiny_classifier, PolicyStore([policy]))
+    released, decision = _run(engine, ["Anna B", f"erg. {6 * _CALM}ANNA BERG."])
+    assert released == f"<TERM_1>. {6 * _CALM}<TERM_1>."
+    assert [done.operator for done in decision.rewrites] == 2 * [Operator.REPLACE]

@@ -40,10 +40,13 @@ def read_source_lines(path: Path) -> dict[tuple[str, str], SourceLine]:
     return {(line[0], line[1]): SourceLine(line[0], *line[2:6]) for line in rows}
 
 
+_ROWS = "Rows of the last stage's draw; the fine-tuning before it drew as many of the same corpora."
+
+
 def write(artifact: Artifact, known: Mapping[tuple[str, str], SourceLine]) -> str:
     """Every section about corpora."""
     return sections(
-        "Rows taken for fine-tuning. " + _licence_claim(artifact),
+        f"{_ROWS} {_licence_claim(artifact)}",
         _licences(artifact, known),
         _sources(artifact, known),
         _unlabelled(known),

@@ -109,25 +109,23 @@ _HELD_OUT = "the source is held out here to set thresholds and calibration on, a
 
 #: Source -> why the n-gram baseline is better there; only for lines that the model loses.
 LOST: Mapping[str, str] = {
-    "banking77": _NEAR_ZERO,
-    "medical_question_pairs": "patients' questions on drugs, sex and self-harm, in words that harmful requests share",
     "belle_seed": _OTHER_POINT,
-    "chinese_safetyqa": _OTHER_POINT,
     "cvalues": _OTHER_POINT,
     "counsel_chat": _HELD_OUT,
     "latent_jailbreak": _HELD_OUT,
     "do_not_answer_en": "calm answers; the n-grams find the words of refusals, which nearly all harmless answers have",
-    "reviews_zh": "angry reviews of hotels and goods, close to insults",
+    "dolly": _NEAR_ZERO,
+    "jade": "both rank nearly all of it rightly; mild answers to loaded questions are what is left",
     "teleantifraud": "separable by the subject alone; one pair of texts in a thousand is ranked wrongly",
 }
 
 #: What was done about the largest causes of mistakes; stands behind their counts.
 DONE = (
-    "The counts are the first model's, read by a language model in one pass. Done about them in this one: harmful "
-    "sentences planted among harmless ones and requests in frames (diluted, role play), 4 800 contrast texts of which "
-    "about half are calm harm and half alarming words without harm (implicit, scary word), disguised rows (spelling), "
-    "and thresholds at two false alarms in a hundred held-out texts instead of one, since more than half of the "
-    "misses lay within a tenth of a threshold."
+    "The counts are the first model's, read by a language model in one pass. Done about them since: harmful sentences "
+    "planted among harmless ones and requests in frames (diluted, role play), about 9 000 contrast texts, half of them "
+    "calm harm and half alarming words without harm (implicit, scary word), disguised rows (spelling), and thresholds "
+    "at two false alarms in a hundred held-out texts instead of one, since more than half of the misses lay within a "
+    "tenth of a threshold."
 )
 
 NOT_FOR = """\
@@ -177,7 +175,6 @@ STAGES: Mapping[str, str] = {
     "rehearse": "masked-LM over paragraphs of both languages",
     "train": "fine-tuning on the labelled corpora",
     "polish": "one more pass over another draw of them, a part of each text's tokens hidden",
-    "more": "more fine-tuning, on another draw",
 }
 
 #: Sources that were made for this project from the rows of the other corpora: what was done to them.
