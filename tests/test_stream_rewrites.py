@@ -158,7 +158,7 @@ def test_borders_change_nothing_and_the_rest_stays(engine: Engine, text: str, bo
 
 @pytest.mark.parametrize("hidden", ["b0mb", "b*o*m*b", "b o m b"])
 def test_a_disguised_sentence_goes_and_takes_its_disguise_along(tiny_classifier: Classifier, hidden: str) -> None:
-    """What a sentence hides is found in the second reading; without it there is nothing left to undo, or it is blocked."""
+    """What a sentence hides is found in the second reading; with the sentence its disguise is gone."""
     rule = "{id: weapons, category: weapons, threshold: 0.9, action: rewrite, rewrite: drop_sentence}"
     policy = parse_policy(f"version: 1\nname: default\nmessage: {{en: policy words}}\nrules: [{rule}]\n", "p.yaml")
     engine = Engine(tiny_classifier, PolicyStore([policy]))
