@@ -36,13 +36,15 @@ from guard.policy.store import PolicyStore
 from guard.stream import Screening
 from guard.types import Action, Content, Decision, Direction, Span
 from tests.bench import stream_texts as written
-
-_BEGIN, _END = "<!-- streams: begin -->", "<!-- streams: end -->"
+from tests.bench.tables import markdown, put
 
 # What a violation is made of: sentences to choose from, or a function that invents one.
 Source: TypeAlias = Callable[[random.Random], str] | Sequence[str] | None
 
 _NOTHING = "nothing"
+
+#: Sizes that are compared.
+LOOKAHEADS = (16, 32, 64)
 
 # Deltas a second that a model writes.
 _PACE = 50.0
@@ -238,9 +240,7 @@ def table(lines: Sequence[Line]) -> str:
         "slices",
         "cost",
     )
-    rows = [tuple(_cells(one)) for one in lines]
-    rule = ("---", *("---:" for _ in head[1:]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+    return markdown(head, [tuple(_cells(one)) for one in lines], left=1)
 
 
 def _cells(one: Line) -> Iterator[str]:
@@ -274,7 +274,7 @@ def main() -> None:
     """Measure, print the table, and write what was asked for."""
     parser = argparse.ArgumentParser(description="Leaks, misses and cost of screened streams.")
     parser.add_argument("--streams", type=int, default=60, help="streams per line of the table")
-    parser.add_argument("--lookahead", type=int, nargs="+", default=[16, 32, 64], help="sizes to compare")
+    parser.add_argument("--lookahead", type=int, nargs="+", default=LOOKAHEADS, help="sizes to compare")
     parser.add_argument("--output", type=Path, help="JSON file")
     parser.add_argument("--readme", type=Path, help="file whose table is replaced")
     given = parser.parse_args()
@@ -285,10 +285,7 @@ def main() -> None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps([asdict(one) for one in lines], indent=2) + "\n", encoding="utf-8")
     if given.readme:
-        text = given.readme.read_text(encoding="utf-8")
-        before, rest = text.split(_BEGIN, 1)
-        behind = rest.split(_END, 1)[1]
-        given.readme.write_text(f"{before}{_BEGIN}\n{shown}\n{_END}{behind}", encoding="utf-8")
+        put(given.readme, "streams", shown)
 
 
 if __name__ == "__main__":
