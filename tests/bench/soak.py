@@ -20,7 +20,6 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -29,7 +28,7 @@ from typing import Any
 
 import grpc
 
-from guard.errors import DeadlineExceeded, GuardError, InvalidInput
+from guard.errors import DeadlineExceeded, GuardError, InvalidInput, Overloaded
 from guard.policy.load import SHIPPED_DIR
 from guard.sdk.aio import AsyncGuardClient
 from tests.bench import stream_texts as written
@@ -37,9 +36,8 @@ from tests.bench.processes import Sidecar, Usage, sidecar
 
 # Seconds between two looks, between two versions of the policy, and at most until everything was used once.
 _LOOK, _REWRITE, _WARM = 5.0, 30.0, 60.0
-# A heap breathes; so much more than after the first minute is no leak. Threads and files are counted exactly.
-_BREATH = 1.1
-_FEW_FILES = 2
+# A heap breathes, and a pool's thread or a connection may come with a caller who came late: no leak.
+_BREATH, _FEW = 1.1, 2
 _TOO_LONG = "word " * 40_000
 # Calls that take a second of a core come less often than others.
 _RARELY = {"text over the limit": 0.02, "long text": 0.2}
@@ -59,8 +57,8 @@ class Soak:
     """
 
     minutes: float
-    calls: Counter[str] = field(default_factory=Counter)
-    wrong: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
+    wrong: dict[str, int] = field(default_factory=dict)
     begin: Usage | None = None
     end: Usage | None = None
     status: int | None = None
@@ -72,9 +70,9 @@ class Soak:
         found = [f"{what}: {count}" for what, count in self.wrong.items()]
         if self.end.resident > _BREATH * self.begin.resident:
             found.append("memory has grown")
-        if self.end.threads > self.begin.threads:
+        if self.end.threads > self.begin.threads + _FEW:
             found.append("threads have grown")
-        if self.end.files > self.begin.files + _FEW_FILES:
+        if self.end.files > self.begin.files + _FEW:
             found.append("open files have grown")
         return found if self.status == 0 else [*found, f"exit status {self.status}"]
 
@@ -222,11 +220,15 @@ async def call(server: Sidecar, soak: Soak, policy: Path, rate: float) -> None:
 
 
 async def _noted(soak: Soak, kind: str, do: Callable[[], Awaitable[None]]) -> None:
-    soak.calls[kind] += 1
     try:
         await do()
+    except Overloaded:
+        # A right answer, too: on a machine that others use the sidecar may have more to do than it can.
+        kind = f"{kind}, refused"
     except Exception as error:
-        soak.wrong[f"{kind}: {type(error).__name__}: {str(error)[:120]}"] += 1
+        what = f"{kind}: {type(error).__name__}: {str(error)[:120]}"
+        soak.wrong[what] = soak.wrong.get(what, 0) + 1
+    soak.calls[kind] = soak.calls.get(kind, 0) + 1
 
 
 def run(minutes: float, rate: float, model: Path | None, cores: list[int]) -> Soak:

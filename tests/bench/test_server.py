@@ -85,12 +85,12 @@ def test_a_ratio_is_the_median_of_its_rounds(tmp_path: Path) -> None:
 
 def test_a_soak_names_what_has_grown() -> None:
     """A heap that breathes is sound; more threads, files or memory, a wrong answer or a bad end are not."""
-    soak = Soak(1.0, begin=Usage(100, 100, 9, 10), end=Usage(105, 130, 9, 11), status=0)
+    soak = Soak(1.0, begin=Usage(100, 100, 9, 10), end=Usage(105, 130, 10, 11), status=0)
     assert soak.faults == [] and "Faults: none" in soak.markdown()
-    soak.end, soak.status = Usage(200, 200, 10, 20), 1
-    soak.wrong["text: Overloaded"] += 2
+    soak.end, soak.status = Usage(200, 200, 12, 20), 1
+    soak.wrong["text: InternalError"] = 2
     assert soak.faults == [
-        "text: Overloaded: 2",
+        "text: InternalError: 2",
         "memory has grown",
         "threads have grown",
         "open files have grown",

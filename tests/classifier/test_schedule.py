@@ -286,4 +286,4 @@ def test_the_estimate_follows_the_recent_runs(speed: float) -> None:
         batch = schedule.take()
         assert batch is not None
         schedule.finished(batch, 0.1 * speed)
-    assert schedule.wait(1000, 1) == pytest.approx(1.75 * speed, rel=0.2 if speed > 1 else 0.5)
+    assert schedule.wait(1000, 1) == pytest.approx(2 * speed, rel=0.2 if speed > 1 else 0.5)
