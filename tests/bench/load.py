@@ -103,6 +103,7 @@ class Client:
         seconds: float,
         deadline: float,
         observe: Callable[[], None] = lambda: None,
+        seed: int = 0,
     ) -> Served:
         """Requests that come at random times, whatever became of the ones before (Poisson arrivals).
 
@@ -112,8 +113,10 @@ class Client:
             seconds: For how long they come.
             deadline: Seconds that each of them waits for its answer.
             observe: Called ten times a second meanwhile.
+            seed: Of the times.
         """
-        return self._run(lambda: self._opened(requests, rate, seconds, deadline, observe))
+        draw = random.Random(seed)
+        return self._run(lambda: self._opened(requests, rate, seconds, deadline, observe, draw))
 
     def _run(self, load: Callable[[], Awaitable[_T]]) -> _T:
         async def go() -> _T:
@@ -136,9 +139,14 @@ class Client:
         return Served(tuple(answers), time.perf_counter() - began)
 
     async def _opened(
-        self, requests: Sequence[bytes], rate: float, seconds: float, deadline: float, observe: Callable[[], None]
+        self,
+        requests: Sequence[bytes],
+        rate: float,
+        seconds: float,
+        deadline: float,
+        observe: Callable[[], None],
+        draw: random.Random,
     ) -> Served:
-        draw = random.Random(f"arrivals {rate:.3g}")
         pulse: list[float] = []
         watching = asyncio.ensure_future(self._watch(pulse, observe))
         calls = []

@@ -154,11 +154,23 @@ def batching(report: Report, on: Client, off: Client, loop: Peer, texts: Sequenc
     return ours.rate
 
 
-def steady(report: Report, client: Client, name: str, texts: Sequence[str], capacity: float, effort: Effort) -> Line:
-    """Texts that come at random at 70 % of capacity."""
+def steady(
+    report: Report, client: Client, name: str, texts: Sequence[str], capacity: float, effort: Effort
+) -> tuple[Line, list[float]]:
+    """Texts that come at random at 70 % of capacity, in several windows.
+
+    Returns:
+        The times, and the p99 of each window over its p50: what else the machine does for a moment spoils one window.
+    """
     requests = [request(text) for text in texts]
-    served = client.opened(requests, rate=0.7 * capacity, seconds=effort.seconds, deadline=30)
-    return report.line(f"{name}, arriving at 70 % of capacity", served.ms(), served.rate)
+    windows = [
+        client.opened(requests, rate=0.7 * capacity, seconds=effort.seconds / 5, deadline=30, seed=number)
+        for number in range(effort.rounds)
+    ]
+    rate = float(np.median([window.rate for window in windows]))
+    line = report.line(f"{name}, arriving at 70 % of capacity", _all(window.ms() for window in windows), rate)
+    points = [np.percentile(window.ms(), [50, 99]) for window in windows]
+    return line, [float(most / middle) for middle, most in points]
 
 
 def overload(
@@ -251,9 +263,9 @@ def measure(artifact: Path, effort: Effort) -> Report:
             each.closed([request(text) for text in texts.mixed[: effort.texts]], _MOST)
         capacity = latency(report, client, loop, texts.even, effort)
         mixed_capacity = batching(report, client, off, loop, texts.mixed, effort)
-        line = steady(report, client, f"{EVEN} tokens", texts.even, capacity, effort)
+        line, ratios = steady(report, client, f"{EVEN} tokens", texts.even, capacity, effort)
         what = f"p99 beside p50 of texts of {EVEN} tokens that come at 70 % of capacity"
-        report.ratios.append(_single(what, line.p99, line.p50, "ms", 4))
+        report.ratios.append(rounds(what, f"{line.p99:.1f} ms", f"{line.p50:.1f} ms", ratios, at_most=4))
         steady(report, client, "mixed", texts.mixed, mixed_capacity, effort)
         overload(report, client, running, texts.mixed, mixed_capacity, effort)
         pipelines(report, client, cores, artifact, texts.mixed)

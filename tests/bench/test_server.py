@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import grpc
@@ -17,6 +18,8 @@ from tests.bench.processes import Usage, peer, sidecar
 from tests.bench.soak import Soak
 from tests.bench.tables import Ratio, put, ratio_table, rounds
 from tests.tiny import build_tiny_artifact
+
+_CORES = sorted(os.sched_getaffinity(0))[:1]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_texts_have_the_lengths_that_are_said(chunker: Chunker) -> None:
 def test_a_sidecar_is_measured_beside_the_bare_loop(artifact: Path, chunker: Chunker) -> None:
     """Closed and open loads are answered, health meanwhile, and the bare loop has a time for every text."""
     texts = even(chunker, 12, tokens=20)
-    with sidecar([0], model=artifact, cache_entries=0) as server, Client(server.address) as client:
+    with sidecar(_CORES, model=artifact, cache_entries=0) as server, Client(server.address) as client:
         served = client.closed([request(text) for text in texts], 4)
         assert len(served.ms()) == 12 and served.rate > 0
         opened = client.opened([request(text) for text in texts], rate=50, seconds=0.5, deadline=60)
@@ -54,7 +57,7 @@ def test_a_sidecar_is_measured_beside_the_bare_loop(artifact: Path, chunker: Chu
         usage = server.usage()
         assert usage.peak >= usage.resident > 0 and usage.threads > 1 and usage.files > 3
         assert server.end() == 0
-    with peer([0], "bare", artifact) as loop:
+    with peer(_CORES, "bare", artifact) as loop:
         assert loop is not None
         assert len(loop.times(texts)) == 12 and len(loop.times(["hello " * 300])) == 1
 
