@@ -10,7 +10,7 @@ DEV := .venv-dev
 INSTALLED := $(VENV)/.installed
 DEV_INSTALLED := $(DEV)/.installed
 
-.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-streams bench-recognizers bench-evasion bench-rewriting hadolint wheel dev clean
+.PHONY: help demo test core lint ruff format mypy imports buf proto proto-check schema schema-check readme browser bench bench-recognizers bench-evasion bench-rewriting soak fuzz hadolint wheel dev clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -60,11 +60,14 @@ schema-check: $(DEV_INSTALLED)
 readme: $(DEV_INSTALLED) ## write the outputs that README.md shows
 	@$(DEV)/bin/python -m tests.readme
 
-bench: $(DEV_INSTALLED) ## time the shipped model beside all-MiniLM-L6-v2 in int8 (some minutes, on an idle machine)
-	@$(DEV)/bin/python -m training.speed --output runs/bench/speed.json
+bench: $(DEV_INSTALLED) ## one table of ratios: the sidecar under load, the model, streams (an idle machine, a quarter of an hour)
+	@$(DEV)/bin/python -m tests.bench --output runs/bench/bench.json
 
-bench-streams: $(DEV_INSTALLED) ## leaks, misses and cost of screened streams (some minutes, on an idle machine)
-	@$(DEV)/bin/python -m tests.bench.streams --output runs/bench/streams.json
+soak: $(DEV_INSTALLED) ## a sidecar under every kind of call for ten minutes: memory, threads, files
+	@$(DEV)/bin/python -m tests.bench.soak --output runs/bench/soak.json
+
+fuzz: $(DEV_INSTALLED) ## a million random inputs for the wire and the window
+	@$(DEV)/bin/python -m tests.fuzz
 
 bench-recognizers: $(DEV_INSTALLED) ## what the recognizers find, and how long they take
 	@$(DEV)/bin/python -m tests.bench.pii

@@ -1,4 +1,4 @@
-"""Random streams for the window and random bytes for the wire, as many as there is time for; no model is needed.
+"""Random streams for the window, random bytes and messages for the wire, as many as there is time for; without a model.
 
 Usage: ``python -m tests.fuzz [--inputs N] [--seed S]``. It prints its seed and what it did; a broken promise ends it
 with the input that broke it.
@@ -10,14 +10,19 @@ import argparse
 import random
 import sys
 from contextlib import suppress
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from guard import wire
+from guard.content import violations
 from guard.errors import InvalidInput
 from guard.policy.policy import Streaming
 from guard.server.decode import decode_content, decode_contents, decode_event
 from guard.v1 import guard_pb2 as pb
 from guard.window import Slice, Window
 from tests.streams import CHARGED, WHOLE, cut, cut_words, plain_tokens
+from tests.wild import spoilt, wild_message
 
 _PIECES = (*WHOLE, *CHARGED)
 _MOST = 20_000
@@ -70,49 +75,45 @@ def _leave(window: Window, piece: Slice) -> str:
 
 
 def fuzz_wire(draw: random.Random) -> None:
-    """Random bytes, or a sound message with some of its bytes changed, for each message that a caller sends.
+    """Random bytes, a random message, or one with some of its bytes changed, for each side of the wire.
 
     Raises:
-        Exception: Anything but an InvalidInput came of it.
+        Exception: Anything but an InvalidInput came of what a caller sends, or anything at all of an answer.
     """
-    content = pb.Content(
-        text="你好 hello", direction=pb.DIRECTION_OUTPUT, context=[pb.Turn(role=pb.ROLE_USER, text="x")]
-    )
-    opening = pb.StreamOpen(direction=pb.DIRECTION_PROMPT, policy="p", tags={"tenant": "a"})
-    raw = bytearray(
-        draw.choice(
-            (
-                draw.randbytes(draw.randrange(60)),
-                pb.ScreenRequest(content=content).SerializeToString(),
-                pb.ScreenBatchRequest(contents=[content, content]).SerializeToString(),
-                pb.ScreenStreamRequest(open=opening).SerializeToString(),
-                pb.ScreenStreamRequest(delta=pb.StreamDelta(text="你好")).SerializeToString(),
-            )
-        )
-    )
-    for _ in range(draw.randrange(4)):
-        if raw:
-            raw[draw.randrange(len(raw))] = draw.randrange(256)
-    data = bytes(raw)
+    asked = wild_message(draw, draw.choice(_ASKED)).SerializeToString()
+    raw = (asked, spoilt(draw, asked), draw.randbytes(draw.randrange(60)))[draw.randrange(3)]
     for read in (_read_content, _read_event, _read_batch):
         with suppress(InvalidInput):
-            read(data)
+            read(raw)
+    wire.decision_from_proto(_wild(draw, pb.Decision))
+    wire.info_from_proto(_wild(draw, pb.GetInfoResponse))
+
+
+_ASKED = (pb.ScreenRequest, pb.ScreenBatchRequest, pb.ScreenStreamRequest)
+_M = TypeVar("_M", bound=Message)
+
+
+def _wild(draw: random.Random, kind: type[_M]) -> _M:
+    found = wild_message(draw, kind)
+    assert isinstance(found, kind)
+    return found
 
 
 def _read_content(data: bytes) -> None:
-    wire.content_from_proto(decode_content(data))
+    violations(wire.content_from_proto(decode_content(data)))
 
 
 def _read_event(data: bytes) -> None:
     event = decode_event(data)
     if event.HasField("open"):
-        wire.opening_from_proto(event.open)
+        violations(wire.opening_from_proto(event.open))
 
 
 def _read_batch(data: bytes) -> None:
     for item in decode_contents(data):
         if isinstance(item, pb.Content):
-            wire.content_from_proto(item)
+            with suppress(InvalidInput):
+                violations(wire.content_from_proto(item))
 
 
 def main() -> None:

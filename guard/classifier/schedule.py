@@ -39,9 +39,9 @@ _REACH = 4
 
 # What a run teaches about speed loses half of its weight in some seven runs.
 _FADE = 0.9
-# Calls that come later, and chunks that ride along, make waits longer than those ahead: the estimate allows for half
-# as much again, because a call that is let in and then not done in time has cost the others its work.
-_CAUTION = 1.5
+# Calls that come later, and chunks that ride along, make waits longer than those ahead: the estimate allows for as
+# much again, because a call that is let in and then not done in time has cost the others its work.
+_CAUTION = 2.0
 _UNKNOWN_RETRY = 1.0
 _LEAST_RETRY = 0.05
 _MOST_RETRY = 60.0

@@ -122,8 +122,13 @@ class Screener:
             DeadlineExceeded: Its deadline was over before it began.
         """
         work = _Work(engine, engine.screening(contents), expires, _is_long(contents))
-        with self._batcher.reserved(*_estimate(engine, contents), expires):
+        tokens, chunks = _estimate(engine, contents)
+        with self._batcher.reserved(tokens, chunks, expires):
             step = await self._step(work)
+        if isinstance(step, Asked) and len(step.chunks) > chunks:
+            # More rounds of the queue than its bytes let expect: now that they are known, better refused than late.
+            with self._batcher.reserved(sum(len(chunk.input_ids) for chunk in step.chunks), len(step.chunks), expires):
+                pass
         return await self._go_on(work, step)
 
     async def run(self, engine: Engine, steps: Steps[_T], *, characters: int, expires: float) -> _T:

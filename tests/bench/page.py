@@ -19,6 +19,8 @@ def write_between(page: Path, name: str, text: str) -> None:
         ValueError: The page has no such markers.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin, 1)
-    behind = rest.split(end, 1)[1]
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, behind = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page}: no place for the table (write {begin} and {end} where it belongs)")
     page.write_text(f"{before}{begin}\n{text}\n{end}{behind}", encoding="utf-8")

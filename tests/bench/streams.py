@@ -45,6 +45,9 @@ Source: TypeAlias = Callable[[random.Random], str] | Sequence[str] | None
 
 _NOTHING = "nothing"
 
+#: Sizes that are compared.
+LOOKAHEADS = (16, 32, 64)
+
 # Deltas a second that a model writes.
 _PACE = 50.0
 
@@ -277,7 +280,7 @@ def main() -> None:
     """Measure, print the table, and write what was asked for."""
     parser = argparse.ArgumentParser(description="Leaks, misses and cost of screened streams.")
     parser.add_argument("--streams", type=int, default=60, help="streams per line of the table")
-    parser.add_argument("--lookahead", type=int, nargs="+", default=[16, 32, 64], help="sizes to compare")
+    parser.add_argument("--lookahead", type=int, nargs="+", default=LOOKAHEADS, help="sizes to compare")
     parser.add_argument("--output", type=Path, help="JSON file")
     parser.add_argument("--readme", type=Path, help="file whose table is replaced")
     given = parser.parse_args()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Hashable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.classifier.schedule import LIKENESS, Batch, Call, Cause, Schedule
@@ -40,6 +40,7 @@ def _leaders(batches: Sequence[Batch[Call]]) -> list[Call]:
 # What shares a run
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_SIZES, _GROUPS), max_size=20), st.integers(1, 700))
 def test_every_chunk_runs_once_in_a_batch_that_keeps_its_bounds(
     calls: list[tuple[list[int], str | None]], budget: int
@@ -63,6 +64,7 @@ def test_every_chunk_runs_once_in_a_batch_that_keeps_its_bounds(
     assert (schedule.tokens, schedule.running) == (0, 0)
 
 
+@settings(deadline=None)
 @given(_SIZES)
 def test_a_batch_leaves_nobody_out_that_fits(sizes: list[int]) -> None:
     """Of single chunks within reach, the front's batch takes every one in order that is alike and has room."""
@@ -88,6 +90,7 @@ def test_a_long_text_shares_runs_with_itself() -> None:
 # Fairness
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(3, 200), max_size=30))
 def test_single_chunks_lead_in_the_order_of_their_coming(sizes: list[int]) -> None:
     """Who is not taken along by somebody of like length is served in turn."""
@@ -96,6 +99,7 @@ def test_single_chunks_lead_in_the_order_of_their_coming(sizes: list[int]) -> No
     assert order == sorted(order)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(3, 200), min_size=1, max_size=40), max_size=12),
     st.integers(0, 30),
@@ -141,6 +145,7 @@ def test_a_long_text_is_not_starved_by_short_ones() -> None:
 # What is dropped
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_SIZES, st.integers(0, 10)), max_size=20), st.integers(0, 12))
 def test_what_is_late_is_not_run(calls: list[tuple[list[int], int]], now: int) -> None:
     """Calls whose time is over are named and leave the queue; the others run whole."""
@@ -153,6 +158,7 @@ def test_what_is_late_is_not_run(calls: list[tuple[list[int], int]], now: int) -
     assert schedule.tokens == 0
 
 
+@settings(deadline=None)
 @given(st.lists(_SIZES, min_size=1, max_size=10), st.integers(0, 20), st.data())
 def test_a_call_that_is_removed_runs_no_further(calls: list[list[int]], runs: int, data: st.DataObject) -> None:
     """Removing a call takes exactly what of it waits out of the queue, and says whether there was any."""
@@ -171,6 +177,7 @@ def test_a_call_that_is_removed_runs_no_further(calls: list[list[int]], runs: in
 # Who is let in
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000_000), st.floats(0.001, 1e6), st.floats(0.0, 1e6))
 def test_whoever_finds_nothing_waiting_is_let_in(tokens: int, seconds: float, remaining: float) -> None:
     """An empty queue refuses nobody, so that an estimate that went wrong is corrected by the next run."""
@@ -181,6 +188,7 @@ def test_whoever_finds_nothing_waiting_is_let_in(tokens: int, seconds: float, re
     assert schedule.refusal(tokens, 1, remaining) is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3000), max_size=60))
 def test_the_queue_keeps_its_bound(sizes: list[int]) -> None:
     """Tokens beyond the bound wait in one case only: nobody else waited."""
@@ -191,6 +199,7 @@ def test_the_queue_keeps_its_bound(sizes: list[int]) -> None:
             assert schedule.tokens <= 1000 or schedule.tokens == size
 
 
+@settings(deadline=None)
 @given(st.integers(2, 4000))
 def test_texts_that_are_too_long_to_fit_leave_room_for_shorter_ones(size: int) -> None:
     """When a flood of texts of one length has filled the queue for itself, half as long ones are let in."""
@@ -267,6 +276,7 @@ def test_what_runs_now_is_waited_for() -> None:
     assert schedule.wait(10, 1) == before
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 100.0))
 def test_the_estimate_follows_the_recent_runs(speed: float) -> None:
     """After some tens of runs at another speed the first ones are forgotten."""
@@ -276,4 +286,4 @@ def test_the_estimate_follows_the_recent_runs(speed: float) -> None:
         batch = schedule.take()
         assert batch is not None
         schedule.finished(batch, 0.1 * speed)
-    assert schedule.wait(1000, 1) == pytest.approx(1.5 * speed, rel=0.2 if speed > 1 else 0.5)
+    assert schedule.wait(1000, 1) == pytest.approx(2 * speed, rel=0.2 if speed > 1 else 0.5)

@@ -169,6 +169,23 @@ def test_what_would_be_late_is_refused_at_once(static: Classifier) -> None:
     _served(static, scenario, max_queue_tokens=1 << 30)
 
 
+def test_a_text_that_is_longer_than_its_bytes_let_expect_is_refused_too(static: Classifier) -> None:
+    """What a call weighs is estimated at the door, and looked at again where it turns out to be more chunks."""
+
+    async def scenario(running: _Running) -> None:
+        calls = await running.occupy()
+        calls += [asyncio.ensure_future(running.client.screen("hello " * 100)) for _ in range(2)]
+        await running.until(lambda: running.load.queue.tokens == 206)
+        with pytest.raises(Overloaded, match="too much waits"):
+            await running.client.screen("a " * 140)
+        calls.append(asyncio.ensure_future(running.client.screen("a " * 100)))
+        await running.until(lambda: running.load.queue.tokens >= 300)
+        running.gated.gate.set()
+        await asyncio.gather(*calls)
+
+    _served(static, scenario, max_queue_tokens=420)
+
+
 def test_a_deadline_in_the_past_costs_no_run(static: Classifier) -> None:
     """A call that nobody waits for any more is DEADLINE_EXCEEDED, and the model never sees it."""
 
