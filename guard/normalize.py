@@ -13,10 +13,8 @@ from __future__ import annotations
 import unicodedata
 from array import array
 from dataclasses import dataclass
-from functools import cache
 
-from opencc import OpenCC
-
+from guard.simplify import simplify
 from guard.types import Span
 
 #: Raise it whenever the output of :func:`normalize` changes for any text; the artifact loader compares it.
@@ -97,7 +95,7 @@ def normalize(text: str) -> Normalized:
     if text.isascii() and text.isprintable():
         return Normalized(text, len(text))
     if len(text) <= _QUICK and unicodedata.is_normalized("NFKC", text) and not any(map(_is_removed, text)):
-        return Normalized(_simplify(text), len(text))
+        return Normalized(simplify(text), len(text))
     pieces: list[str] = []
     starts = array("I")
     ends = array("I")
@@ -107,7 +105,7 @@ def normalize(text: str) -> Normalized:
         for _ in folded:
             starts.append(start)
             ends.append(end)
-    return Normalized(_simplify("".join(pieces)), len(text), starts, ends)
+    return Normalized(simplify("".join(pieces)), len(text), starts, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,19 +208,3 @@ def _starts_segment(char: str) -> bool:
         return True
     first = unicodedata.normalize("NFKD", char)[0]
     return unicodedata.combining(first) == 0 and first not in _COMPOSING_STARTERS
-
-
-@cache
-def _opencc() -> OpenCC:
-    return OpenCC("t2s")
-
-
-def _simplify(text: str) -> str:
-    """Traditional to simplified, one character to one character (offsets depend on it)."""
-    if not any("\u3400" <= char <= "\u9fff" or char >= "\U00020000" for char in text):
-        return text
-    converted: str = _opencc().convert(text)
-    if len(converted) == len(text):
-        return converted
-    # A phrase rule changed the length: fall back to single characters, which never do.
-    return "".join(c if len(c) == 1 else o for o, c in ((o, _opencc().convert(o)) for o in text))
