@@ -2,8 +2,9 @@
 
     python -m training.export --model runs/NAME/train --name NAME --output runs/NAME/artifact
 
-The encoder's activations are evened out first (training/smoothing.py), then its products become per-channel int8
-with fixed activation scales (training/static_scales.py); the head, one part in a hundred of the work, stays in float.
+The encoder's activations are evened out first (training/smoothing.py), then its table of tokens becomes int8 with a
+scale per token (training/row_scales.py) and its products per-channel int8 with fixed activation scales
+(training/static_scales.py); the head, one part in a hundred of the work, stays in float.
 The new directory replaces the old one only if the graph agrees with PyTorch on the contrast texts, in the texts' scores
 and in the tokens'; otherwise nothing is overwritten.
 """
@@ -34,6 +35,7 @@ from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.batches import collate
 from training.contrast import contrast_rows
 from training.network import GuardNetwork, load_network
+from training.row_scales import scale_rows
 from training.smoothing import smooth
 from training.sources import used_sources
 from training.static_scales import fix_scales
@@ -151,13 +153,20 @@ def to_onnx(scores: nn.Module, path: Path) -> None:
 
 
 def quantize(source: Path, target: Path, chunks: Sequence[Chunk]) -> None:
-    """Per-channel int8 of the encoder, its activation scales taken from the chunks."""
+    """Int8 of the encoder, a scale per row and channel; the activations' scales are taken from the chunks."""
     graph = onnx.load(source).graph
-    head = [node.name for node in graph.node if node.name.split("/")[2:3] in (["value"], ["attention"])]
+    exact = [node.name for node in graph.node if _stays_exact(node.name)]
     with tempfile.TemporaryDirectory() as folder:
-        dynamic = Path(folder) / target.name
-        quantize_dynamic(source, dynamic, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=head)
-        fix_scales(source, dynamic, target, chunks)
+        rows, dynamic = Path(folder) / "rows.onnx", Path(folder) / "dynamic.onnx"
+        scale_rows(source, rows)
+        quantize_dynamic(rows, dynamic, weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=exact)
+        fix_scales(rows, dynamic, target, chunks)
+
+
+def _stays_exact(name: str) -> bool:
+    """Whether a node is of the head, of the outlying channels, or reads a table (the large one is int8 by now)."""
+    path = name.split("/")
+    return path[2:3] in (["value"], ["attention"]) or "apart" in path or "embeddings" in path
 
 
 def parity_chunks(chunker: Chunker, count: int) -> list[Chunk]:

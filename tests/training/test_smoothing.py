@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,3 +65,19 @@ def test_channels_are_more_even_where_they_are_quantised(encoder: nn.Module) -> 
     before = spread(encoder, "encoder.layer.0.intermediate.dense")
     after = spread(even, "encoder.layer.0.intermediate.dense.inner")
     assert after < before / 2
+
+
+def test_outlying_channels_are_multiplied_apart(encoder: nn.Module) -> None:
+    """The channel that is large on both sides of the last product leaves it: its int8 weights are zero there."""
+    ids = torch.randint(5, 100, (4, 12), generator=torch.Generator().manual_seed(0))
+    even = copy.deepcopy(encoder)
+    with torch.no_grad():
+        first: Any = even.encoder.layer[0]  # type: ignore[index, union-attr]
+        first.intermediate.dense.bias[3] = 25.0
+        first.output.dense.weight[:2, 3] = 8.0
+    before = _vectors(even, ids)
+    smooth(even, lambda: _feed(even, ids))
+    last = first.output.dense
+    assert last.channels.tolist() == [3]
+    assert not last.inner.inner.weight[:, last.channels].any()
+    assert torch.allclose(before, _vectors(even, ids), atol=1e-3)

@@ -47,6 +47,17 @@ THEMES: tuple[str, ...] = (
     "chats_en",
     "chats_zh",
     "borderline",
+    "security_en",
+    "security_zh",
+    "crime_en",
+    "crime_zh",
+    "groups_en",
+    "groups_zh",
+    "frames",
+    "tasks_en",
+    "tasks_zh",
+    "edge_en",
+    "edge_zh",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
