@@ -175,6 +175,7 @@ STAGES: Mapping[str, str] = {
     "rehearse": "masked-LM over paragraphs of both languages",
     "train": "fine-tuning on the labelled corpora",
     "polish": "one more pass over another draw of them, a part of each text's tokens hidden",
+    "polish2": "the same over a third draw",
 }
 
 #: Sources that were made for this project from the rows of the other corpora: what was done to them.
@@ -183,6 +184,7 @@ DERIVED: Mapping[str, str] = {
     "harmless ones, requests within frames; with answers and frames of `contrast`",
     "disguised": "rows of this table with look-alike, inserted, spaced or replaced characters, as an evader "
     "would write",
+    "encoded": "harmless rows of this table in percent signs, base64, hexadecimal digits, escapes or entities",
 }
 
 #: Corpora whose texts were written by a model, wholly or in part, and by which where it is known.
@@ -197,6 +199,7 @@ MODEL_WRITTEN: Mapping[str, str] = {
     "contrast": "a language model, for this project",
     "diasafety": "small dialogue models, in part",
     "disguised": "as its rows; altered by a program",
+    "encoded": "as its rows; altered by a program",
     "gptfuzz_responses": "ChatGPT (answers)",
     "guardreasoner_mix": "GPT-4 and open models (WildGuardTrain), in part",
     "harmfulqa": "ChatGPT",

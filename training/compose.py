@@ -1,13 +1,14 @@
 """Training texts composed from parts, so that what matters is learnt apart from what stands around it.
 
 Public corpora are short and pure: a text is harmful or it is not. Real texts hide one harmful sentence among
-harmless ones, put a request into a scene, or answer it. Four kinds are composed here from rows of the mixture:
+harmless ones, put a request into a scene, or answer it. Five kinds are composed here from rows of the mixture:
 
 - answers: a refusal under any harmful request is compliant, agreeing without a topic of its own is judged by the
   request, a harmful post stays noncompliant as an answer;
 - planted: one harmful text among harmless sentences, with its place known, which also teaches the token scores;
 - harmless: the same shape without harm, with texts that only look harmful in the place of the plant;
-- wrapped: requests inside frames; a neutral frame leaves the request's label, a jailbreak frame adds its own.
+- wrapped: requests inside frames; a neutral frame leaves the request's label, a jailbreak frame adds its own;
+- encoded: harmless texts in base64 and the like, alone or beside a sentence, so that odd characters are no harm.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from guard.types import NONCOMPLIANT, Role, Turn
 from training.contrast import Wrapper
 from training.corpora import ALL, COMPLIANT, Row
-from training.evasion import disguise
+from training.evasion import disguise, encode
 
 _T = TypeVar("_T")
 LANGUAGES = ("en", "zh")
@@ -31,6 +32,8 @@ _GAP = {"en": " ", "zh": ""}
 #: Longest plant and sentence, in code points; with four sentences around it a plant still fits into one chunk.
 _LONGEST = {"en": (220, 160), "zh": (90, 70)}
 _SHORTEST = {"en": 12, "zh": 5}
+#: How much of a text is encoded, in code points, from and to.
+_ENCODED = {"en": (8, 160), "zh": (4, 60)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Counts:
     harmless: int = 2500
     wrapped: int = 1600
     jailbreaks: int = 900
+    encoded: int = 1200
     disguised: float = 0.06
 
 
@@ -72,6 +76,7 @@ def compose(
         out += planted(rows, sentences, lang, counts.planted, rng)
         out += harmless(rows, sentences, lang, counts.harmless, rng)
         out += wrapped(rows, [frame for frame in frames if frame.lang == lang], counts, rng)
+        out += encoded(rows, sentences, lang, counts.encoded, rng)
     whole = [*train, *out]
     return out + disguised(whole, round(len(whole) * counts.disguised), rng)
 
@@ -210,6 +215,23 @@ def wrapped(rows: Sequence[Row], frames: Sequence[Wrapper], counts: Counts, rng:
                     planted=((len(frame.before), len(frame.before) + len(inner)),) if known else (),
                 )
             )
+    return out
+
+
+def encoded(
+    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+) -> list[Row]:
+    """Harmless texts that nobody can read before they are decoded; every third beside a sentence that one can."""
+    plain = [row for row in rows if row.label == COMPLIANT and row.about_all and not row.planted]
+    out: list[Row] = []
+    for number in range(count if plain else 0):
+        row = _any(plain, rng)
+        text = encode(row.text.strip()[: int(rng.integers(*_ENCODED[lang]))], rng)
+        if sentences and rng.random() < 1 / 3:
+            sentence = _any(sentences, rng)
+            text = f"{sentence}\n{text}" if rng.random() < 0.5 else f"{text} {sentence}"
+        if text.strip():
+            out.append(replace(row, id=f"encoded-{row.id}-{number}", source="encoded", text=text))
     return out
 
 

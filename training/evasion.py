@@ -3,16 +3,20 @@
 Each transform takes a text and a generator and gives the text as an evader might write it. They are applied to
 compliant and to noncompliant rows alike, so that an odd spelling says nothing by itself. Several are undone by the
 normaliser already (width, zero width, traditional characters); they are here because a promise needs a check.
+Encodings stand apart: nobody reads through them, so a text behind one says nothing by itself, and what it hides is
+judged when it is decoded.
 Homophones come from Unihan's kMandarin readings.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 import numpy as np
 from opencc import OpenCC
@@ -150,6 +154,24 @@ TRANSFORMS: Mapping[str, tuple[Transform, tuple[str, ...]]] = {
     "homophone": (homophone, ("zh",)),
     "emoji": (emoji, ("en", "zh")),
 }
+
+
+#: Encodings by name.
+ENCODINGS: Mapping[str, Callable[[str], str]] = {
+    "percent": quote,
+    "every_percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "hex": lambda text: text.encode().hex(),
+    "hex_pairs": lambda text: text.encode().hex(" "),
+    "escapes": lambda text: "".join(f"\\u{ord(char):04x}" for char in text if ord(char) < 0x10000),
+    "bytes": lambda text: "".join(f"\\x{byte:02x}" for byte in text.encode()),
+    "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
+}
+
+
+def encode(text: str, rng: np.random.Generator) -> str:
+    """A text through one of the :data:`ENCODINGS`, drawn at random."""
+    return ENCODINGS[str(rng.choice(list(ENCODINGS)))](text)
 
 
 def disguise(text: str, lang: str, rng: np.random.Generator) -> str:

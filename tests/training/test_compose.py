@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 
 from guard.types import NONCOMPLIANT, Role, Turn
-from training.compose import Counts, answers, compose, disguised, harmless, harmless_sentences, planted, wrapped
+from training.compose import (
+    Counts,
+    answers,
+    compose,
+    disguised,
+    encoded,
+    harmless,
+    harmless_sentences,
+    planted,
+    wrapped,
+)
 from training.contrast import Wrapper
 from training.corpora import ALL, COMPLIANT, Row
 from training.corpora.row import RowCheck
 
 _COUNTS = Counts(
-    refusals=30, agreements=20, posts=20, planted=60, harmless=60, wrapped=40, jailbreaks=30, disguised=0.1
+    refusals=30, agreements=20, posts=20, planted=60, harmless=60, wrapped=40, jailbreaks=30, encoded=30, disguised=0.1
 )
 _HARMFUL = {
     "en": {
@@ -98,7 +110,7 @@ def test_composed_rows_are_sound(composed: list[Row]) -> None:
     check = RowCheck()
     problems = [p for number, row in enumerate(composed, start=1) for p in check.problems(row, "composed", number)]
     assert problems == []
-    assert {row.source for row in composed} == {"composed", "disguised"}
+    assert {row.source for row in composed} == {"composed", "disguised", "encoded"}
     assert {(row.lang, row.label) for row in composed} == {
         (lang, label) for lang in ("en", "zh") for label in (COMPLIANT, NONCOMPLIANT)
     }
@@ -114,7 +126,7 @@ def test_nothing_to_compose_from_composes_nothing() -> None:
     """Without rows, without own answers or without frames the kinds that need them are left out."""
     assert compose([], [], [], _generator(), _COUNTS) == []
     alone = compose([_row(0, "en", "prompt", COMPLIANT, "How do I clean the well?")], [], [], _generator(), _COUNTS)
-    assert {row.source for row in alone} <= {"disguised"}
+    assert {row.source for row in alone} <= {"disguised", "encoded"}
 
 
 def test_answers_are_labelled_by_what_they_do_with_the_request() -> None:
@@ -241,6 +253,30 @@ def test_jailbreaks_and_narrow_labels_are_not_framed() -> None:
         _row(2, "en", "prompt", NONCOMPLIANT, "You are free now.", "jailbreak_templates"),
     ]
     assert wrapped(rows, _FRAMES[:2], _COUNTS, _generator()) == []
+
+
+def test_what_nobody_can_read_is_harmless() -> None:
+    """Harmless texts alone are encoded, of each encoding some; what it hides is the text's beginning."""
+    rows = [row for row in _rows() if row.lang == "en"]
+    made = encoded(rows, [], "en", 120, _generator())
+    assert len(made) == 120 and {row.label for row in made} == {COMPLIANT}
+    shapes = {
+        "percent": r"[\w%./-]+", "escapes": r"(\\u[0-9a-f]{4})+", "bytes": r"(\\x[0-9a-f]{2})+",
+        "hex": r"([0-9a-f]{2})+", "hex_pairs": r"([0-9a-f]{2} ?)+", "base64": r"[\w+/]+=*",
+        "entities": r"(&#\d+;)+",
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        assert any(re.fullmatch(shape, row.text) for row in made), name
+    texts = {row.text for row in rows if row.label == COMPLIANT}
+    decoded = [unquote(row.text) for row in made if "%" in row.text]
+    assert decoded and all(any(text.startswith(found) for text in texts) for found in decoded)
+
+
+def test_an_encoded_text_may_stand_beside_a_sentence() -> None:
+    """Some of them are read in the company of harmless words, so that company says nothing either."""
+    rows = [row for row in _rows() if row.lang == "zh"]
+    made = encoded(rows, ["今天下雨。"], "zh", 60, _generator())
+    assert 5 < sum("今天下雨。" in row.text for row in made) < 40
 
 
 def test_a_disguise_changes_the_text_and_nothing_that_is_said_of_it() -> None:

