@@ -8,8 +8,9 @@ and once more if a language model was asked to rewrite it.
 **Places.** A recognizer says where it found something. The classifier scores a text, and every token of it from the
 same run of the model: sentences are ranked by their tokens, and taken out from the top. How many have to go the policy
 decides and not the ranking: several versions are screened together, the one that keeps the most passes, and what is
-left to find is looked for once more in the text without them. At least half of a text stays, or it is blocked: what is
-left of less is no answer.
+left to find is looked for once more in the text without them. The score of a text with several such sentences falls
+below a threshold when some of them go, so those that rank high are screened alone as well, and no version passes that
+keeps one which is minded alone. At least half of a text stays, or it is blocked: what is left of less is no answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +44,10 @@ MOST_PASSES = 2
 # Which of the ranked sentences go, version by version. The first alone is mostly right; where it is not, it mostly is
 # the second.
 _TRIALS = ((0,), (1,), (0, 1), (0, 1, 2), (0, 1, 2, 3))
-#: Versions that are screened at once: those, the chosen ones covered harder, and the next one instead of them.
-MOST_TRIALS = len(_TRIALS) + 2
+# The ranked sentences that are screened alone.
+_MOST_SUSPECTS = 5
+#: What is screened at once: those, the chosen ones covered harder, the next one instead of them, and sentences alone.
+MOST_TRIALS = len(_TRIALS) + 2 + _MOST_SUSPECTS
 # A text of more characters is screened in one version at a time: each costs as much as the text did.
 _LONG = 1 << 14
 # A sentence with less than this share of the worst one's score is not tried at first.
@@ -104,8 +108,8 @@ class _Version:
 class Rewriting:
     """One text on its way. Used once, by one screening.
 
-    While there are :attr:`candidates` their owner has them screened and hands the results to :meth:`take`; while it
-    :attr:`asks`, a language model's version to :meth:`answer`.
+    While there are :attr:`candidates` their owner has them and the :attr:`suspects` screened, and hands the results to
+    :meth:`take`; while it :attr:`asks`, a language model's version to :meth:`answer`.
 
     Attributes:
         end: How it ended; None on the way.
@@ -144,6 +148,9 @@ class Rewriting:
         self._edits: tuple[Edit, ...] = ()
         self._versions: list[_Version] = []
         self._nothing: _Version | None = None
+        # Sentences to screen alone, and those that passed.
+        self._suspects: list[Edit] = []
+        self._cleared: set[Span] = set()
         self._rounds = self._passes = 0
         self._seen = seen
         self._asked_now = False
@@ -155,17 +162,25 @@ class Rewriting:
         """The versions to screen now."""
         return [version.rewritten for version in self._versions]
 
+    @property
+    def suspects(self) -> list[str]:
+        """Sentences to screen now, each alone: without the rest of the text, and without what came before."""
+        return [self._text[edit.span.start : edit.span.end] for edit in self._suspects]
+
     def take(self, results: Sequence[Seen | None]) -> None:
-        """Go on with what was found in the candidates, in their order; None of one that could not be screened."""
+        """Go on with what was found in the candidates and then the suspects; None of one that could not be screened."""
         versions, self._versions = self._versions, []
         nothing, self._nothing = self._nothing, None
-        passed = [
-            version
-            for version, seen in zip(versions, results, strict=True)
-            if seen is not None and seen.outcome.action is Action.ALLOW
-        ]
+        minded = self._minded_alone(results[len(versions) :])
+        pairs = list(zip(versions, results[: len(versions)], strict=True))
+        passed = [version for version, seen in pairs if seen is not None and seen.outcome.action is Action.ALLOW]
+        passed.sort(key=self._changed)
+        clean = [version for version in passed if not _kept(minded, version.edits)]
+        if clean:
+            self._settle(End.ALLOWED, clean[0].rewritten)
+            return
         if passed:
-            self._settle(End.ALLOWED, min(passed, key=self._changed).rewritten)
+            self._go_without(minded, passed[0])
             return
         if self._asked_now:
             self._asked_now = False
@@ -175,7 +190,7 @@ class Rewriting:
             self._settle(End.ALLOWED, nothing.rewritten)
             return
         self._rounds += 1
-        known = [(version, seen) for version, seen in zip(versions, results, strict=True) if seen is not None]
+        known = [(version, seen) for version, seen in pairs if seen is not None]
         if len(known) < len(versions):
             self._settle(End.UNSURE, versions[-1].rewritten)
             return
@@ -183,8 +198,30 @@ class Rewriting:
         version, seen = max(
             enumerate(known), key=lambda item: (item[1][1].outcome.action is not Action.BLOCK, item[0])
         )[1]
-        self._edits = version.edits
+        self._edits = (*version.edits, *_kept(minded, version.edits))
         self._plan(seen, version.rewritten)
+
+    def _minded_alone(self, results: Sequence[Seen | None]) -> list[Edit]:
+        """The suspects that the policy minds alone; one that could not be screened is no better."""
+        suspects, self._suspects = self._suspects, []
+        found = []
+        for edit, seen in zip(suspects, results, strict=True):
+            if seen is None or seen.outcome.action is Action.BLOCK or _minded(seen, self._columns):
+                found.append(edit)
+            else:
+                self._cleared.add(edit.span)
+        return found
+
+    def _go_without(self, minded: Sequence[Edit], version: _Version) -> None:
+        """Screen a version that passed once more, without the sentences in it that are minded alone."""
+        self._rounds += 1
+        self._edits = (*version.edits, *_kept(minded, version.edits))
+        if self._rounds < MOST_ROUNDS:
+            self._try(self._edits)
+        if self._nothing:
+            self._settle(End.ALLOWED, self._nothing.rewritten)
+        elif not self._versions:
+            self._settle(End.BLOCKED, None)
 
     def answer(self, text: str | None) -> None:
         """Take what a language model made of the text that :attr:`asks` holds; None if it made nothing."""
@@ -202,7 +239,8 @@ class Rewriting:
         self._settle(End.UNSURE, None)
 
     def _settle(self, end: End, chosen: Rewritten | None) -> None:
-        self.end, self.chosen, self._versions, self.asks = end, chosen, [], None
+        self.end, self.chosen, self.asks = end, chosen, None
+        self._versions, self._suspects = [], []
 
     def _plan(self, seen: Seen, base: Rewritten | None) -> None:
         """Find what fires in the original, or in a version of it, and prepare what to screen next."""
@@ -268,6 +306,9 @@ class Rewriting:
             if chosen:
                 self._try((*places, chosen[0]))
         self._passes += 1
+        if len(chosen) > 1:
+            unknown = (edit for edit in chosen if edit.span not in self._cleared and self._visible(edit.span))
+            self._suspects = list(islice(unknown, _MOST_SUSPECTS))
         trials = _TRIALS if len(self._text) <= _LONG else (tuple(range(min(len(chosen), len(_TRIALS[-1])))),)
         for trial in trials:
             if trial and trial[-1] < len(chosen):
@@ -284,6 +325,9 @@ class Rewriting:
             self._nothing = self._nothing or (version if self._part else None)
         elif self._part or _dropped(version) <= (1 - _LEAST_KEPT) * len(self._text):
             self._versions.append(version)
+
+    def _visible(self, span: Span) -> bool:
+        return not is_blank(self._text[span.start : span.end])
 
     def _apply(self, edits: tuple[Edit, ...]) -> Rewritten:
         if self._numbers is None:
@@ -386,6 +430,15 @@ def _dropped(version: _Version) -> int:
     """Characters in sentences that a version does without."""
     rewrites = version.rewritten.rewrites
     return sum(done.span.end - done.span.start for done in rewrites if done.operator is Operator.DROP_SENTENCE)
+
+
+def _kept(minded: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
+    """Those of the minded sentences that edits do not take as a whole."""
+    return [
+        edit
+        for edit in minded
+        if not any(one.span.start <= edit.span.start and edit.span.end <= one.span.end for one in edits)
+    ]
 
 
 def _dropping(edit: Edit) -> Edit:

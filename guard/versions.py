@@ -28,7 +28,7 @@ class Work:
 
     Attributes:
         rewriting: Its way; None if a defect prevents it.
-        versions: What is being screened.
+        versions: What is being screened, sentences alone among it.
         rules: What fired in versions and had not before.
         timings: Of all screenings together.
     """
@@ -72,7 +72,8 @@ class Work:
         if self.rewriting.end is not None:
             return
         try:
-            self.versions = [_version(self.subject, new) for new in self.rewriting.candidates]
+            versions = [_version(self.subject, new) for new in self.rewriting.candidates]
+            self.versions = [*versions, *(_alone(self.subject, text) for text in self.rewriting.suspects)]
         except Exception as error:  # a defect of normalisation: on_error decides
             log_failure(error)
         if not self.versions:
@@ -133,6 +134,12 @@ def _version(subject: Subject, new: Rewritten) -> Subject:
     content = replace(subject.content, text=new.text)
     # What it may hide is looked for anew.
     return replace(subject, content=content, normalized=normalize(new.text), part=part, reading=None)
+
+
+def _alone(subject: Subject, text: str) -> Subject:
+    """A sentence as a text of its own; what came before may be what made it one that is minded."""
+    content = replace(subject.content, text=text)
+    return replace(subject, content=content, normalized=normalize(text), context=(), part=None, reading=None)
 
 
 def _seen(subject: Subject, finding: Finding) -> Seen:

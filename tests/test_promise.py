@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,57 @@ def test_several_sentences_go(classifier: _Recording) -> None:
     decision = _screen(classifier, text, _DROP_HATE)
     assert decision.output_text == "Hello world. How is linux? My process is a process. I call the world."
     assert len(decision.rewrites) == 2
+
+
+class _Shy(Classifier):
+    """The tiny classifier, which overlooks a hateword that stands alone in a text of some length."""
+
+    queries: list[Query]
+    breaks_on = "\0"
+
+    def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
+        self.queries += queries
+        if any(query.text == self.breaks_on for query in queries):
+            raise RuntimeError
+        return super().score_batch([replace(query, text=self._seen(query.text)) for query in queries])
+
+    @staticmethod
+    def _seen(text: str) -> str:
+        return text.replace("hateword", "hello") if text.count("hateword") == 1 and len(text) > 40 else text
+
+
+@pytest.fixture
+def shy(classifier: _Recording) -> _Shy:
+    """One of the test's own."""
+    own = _Shy(classifier.artifact, classifier._chunker, classifier._session)
+    own.queries = []
+    return own
+
+
+_TWO = "Hello world. The hateword. How is linux? A hateword! My process is a process. I call the world."
+
+
+@pytest.mark.parametrize("breaks_on", ["\0", "The hateword. ", "A hateword! "])
+def test_no_sentence_stays_that_is_minded_alone(shy: _Shy, breaks_on: str) -> None:
+    """A text may pass without one of two sentences; the other one goes as well, also where it cannot be screened."""
+    shy.breaks_on = breaks_on
+    decision = _screen(shy, _TWO, _DROP_HATE)
+    assert decision.output_text == "Hello world. How is linux? My process is a process. I call the world."
+    assert (decision.action, len(decision.rewrites), decision.degraded) == (Action.REWRITE, 2, False)
+
+
+def test_a_sentence_alone_is_without_what_came_before(shy: _Shy) -> None:
+    """What a person asked is read with the text, and not held against each of its sentences."""
+    _screen(shy, _TWO, _DROP_HATE, context=[Turn(Role.USER, "hello")])
+    alone = [query for query in shy.queries if query.text.strip() in {"The hateword.", "A hateword!"}]
+    assert alone and not any(query.context for query in alone)
+    assert all(query.context for query in shy.queries if query not in alone)
+
+
+def test_what_is_minded_alone_blocks_where_too_little_would_stay(shy: _Shy) -> None:
+    """A text that could pass with a sentence that is minded alone, and has too little without it, is blocked."""
+    text = "The hateword and a hateword of my linux. A hateword of my own world. Hello my own world."
+    assert _screen(shy, text, _DROP_HATE).action is Action.BLOCK
 
 
 def test_more_sentences_than_one_pass_takes(classifier: _Recording) -> None:
