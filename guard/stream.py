@@ -4,25 +4,28 @@ The window says what to screen and what may leave after it; every slice goes thr
 A rewrite changes its spans before they leave, wherever the deltas had their borders. A block, or a rewrite by template,
 ends the stream: nothing that is held leaves any more, and the decision carries the policy's message.
 
-A sentence that is to go is held until its end has come, as long as it is not longer than :data:`LONGEST_SENTENCE`; one
-whose beginning has left cannot be taken back, and blocks. So does a sentence that would have to go where more has gone
-already than has left: of a whole text at least half stays, too. What follows is screened with what the reader has seen.
+A sentence that is to go is held until its end has come, as long as it is not longer than :data:`LONGEST_SENTENCE`, and
+goes whatever the slices until then show (:mod:`guard.doomed`). One whose beginning has left cannot be taken back, and
+blocks; so does one that is found where more has gone already than has left: of a whole text at least half stays, too.
+What follows is screened with what the reader has seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from guard.content import is_blank
+from guard.doomed import of_sentence, together, without
 from guard.engine import Engine, Opening, Steps
 from guard.errors import InvalidInput
 from guard.language import OTHER
 from guard.placeholders import Numbers
 from guard.policy.allow import is_evidence
+from guard.policy.evaluate import Outcome, message_for
 from guard.promise import numbers_of
+from guard.rewrite import Rewritten
 from guard.types import (
-    CATEGORIES,
     Action,
     Content,
     Decision,
@@ -62,6 +65,7 @@ class Screening:
         self._closed = False
         self._numbers: Numbers | None = None
         self._left = self._dropped = 0
+        self._doomed: list[Rewrite] = []
         sizes = opening.policy.streaming
         usual = sizes.context + sizes.lookahead + sizes.step
         self._most_tokens = min(usual + LONGEST_SENTENCE, engine.classifier.artifact.limits.max_text) - sizes.step
@@ -129,50 +133,79 @@ class Screening:
         if not self._window.due:
             self.decision = self._final(None)
             return ""
-        piece = self._window.slice().seen(filter(_of_sentence, self._found.rewrites))
-        if not piece.tokens and is_blank(piece.text):
+        piece = self._window.slice().seen(filter(of_sentence, self._found.rewrites))
+        kept = self._without_doomed(piece)
+        until = _until(kept.rewrites, piece.part)
+        if self._doomed and until == piece.part.start and piece.tokens > self._most_tokens:
+            # The end of the sentence that is to go has not come, and no more is held for it.
+            return self._ended(piece, self._blocked((yield from self._screening(piece, _as_it_is(piece), False))))
+        if (self._doomed or not piece.tokens) and is_blank(kept.text):
             # Nothing in it can be seen (a stream that begins with spaces, and ends), so there is nothing to screen.
-            self._window.release(piece.start + piece.part.end)
-            return piece.text[piece.part.start : piece.part.end]
-        droppable = self._dropped <= self._left
-        decision = yield from self._screening(piece, droppable)
-        stuck = bool(decision.rewrites) and _until(decision, piece.part) == piece.part.start
-        if stuck and droppable and piece.tokens > self._most_tokens:
-            # The end of the sentence that would go has not come, and no more is held for it.
-            decision = yield from self._screening(piece, False)
+            return self._released(piece, kept.rewrites, until)
+        decision = yield from self._screening(piece, kept, self._dropped <= self._left)
         if decision.message:
-            self._found.add(piece, decision, piece.part.end)
-            self.decision = self._final(decision)
-            return ""
-        until = _until(decision, piece.part)
+            return self._ended(piece, decision)
+        until = _until((*decision.rewrites, *decision.detections), piece.part)
         self._found.add(piece, decision, until)
-        self._window.release(piece.start + until)
-        return self._released(piece, decision, until)
+        return self._released(piece, decision.rewrites, until)
 
-    def _screening(self, piece: Slice, droppable: bool) -> Steps[Decision]:
-        return self._engine.screening_slice(
-            self._opening, piece.text, piece.part, numbers=self._numbers, droppable=droppable
+    def _ended(self, piece: Slice, decision: Decision) -> str:
+        """End the stream with the decision about a slice; nothing of it leaves."""
+        self._found.add(piece, decision, piece.part.end)
+        self.decision = self._final(decision)
+        return ""
+
+    def _without_doomed(self, piece: Slice) -> Rewritten:
+        """The slice as it is without the sentences that are to go."""
+        if not self._doomed:
+            return _as_it_is(piece)
+        doomed = [replace(done, span=_moved(done.span, -piece.start)) for done in self._doomed]
+        return without(piece.text, doomed, self._names().copy())
+
+    def _screening(self, piece: Slice, kept: Rewritten, droppable: bool) -> Steps[Decision]:
+        """Decide about a slice without its doomed sentences; places are those of the slice as it came."""
+        part = Span(piece.part.start, kept.moved(piece.part.end))
+        decision = yield from self._engine.screening_slice(
+            self._opening, kept.text, part, numbers=self._numbers, droppable=droppable
         )
+        detections = tuple(replace(found, span=kept.original(found.span)) for found in decision.detections)
+        rewrites = () if decision.message else together(kept, decision.rewrites)
+        return replace(decision, detections=detections, rewrites=rewrites)
 
-    def _released(self, piece: Slice, decision: Decision, until: int) -> str:
-        """What leaves of a slice, with what was rewritten in it."""
+    def _blocked(self, last: Decision) -> Decision:
+        """The last decision as a block, for what it or one before it has found."""
+        rules = (*last.rules, *self._found.rules.values())
+        text = message_for(self._opening.policy, Outcome(Action.BLOCK, rules, ()), last.language)
+        return replace(last, action=Action.BLOCK, output_text=text, message=True, rewrites=())
+
+    def _released(self, piece: Slice, rewrites: Sequence[Rewrite], until: int) -> str:
+        """Let leave what may of a slice, with what was rewritten in it; sentences that are held and go are noted."""
         out: list[str] = []
         at = piece.part.start
-        for done in decision.rewrites:
+        self._doomed = []
+        for done in rewrites:
+            found = replace(done, span=_moved(done.span, piece.start))
             if done.span.end > until:
-                break
+                self._doomed += [found] if of_sentence(done) else []
+                continue
+            self._found.rewrites.append(found)
             value = piece.text[done.span.start : done.span.end]
             out += (piece.text[at : done.span.start], done.replacement)
             at = done.span.end
             if done.operator is Operator.DROP_SENTENCE:
                 self._dropped += len(value)
             elif done.operator is Operator.REPLACE:
-                self._numbers = self._numbers or numbers_of(self._opening.context, self._opening.policy.recognizers)
-                self._numbers.keep(done.category, value, done.replacement)
+                self._names().keep(done.category, value, done.replacement)
         out.append(piece.text[at:until])
         text = "".join(out)
         self._left += len(text)
+        self._window.release(piece.start + until)
         return text
+
+    def _names(self) -> Numbers:
+        """The names of what the stream has hidden, and the conversation before it."""
+        self._numbers = self._numbers or numbers_of(self._opening.context, self._opening.policy.recognizers)
+        return self._numbers
 
     def _final(self, last: Decision | None) -> Decision:
         """The decision about the stream; ``last`` is that of the slice that ended it."""
@@ -236,18 +269,21 @@ def _released(screening: Screening) -> Iterator[str]:
             yield text
 
 
-def _until(decision: Decision, part: Span) -> int:
+def _until(found: Iterable[Detection | Rewrite], part: Span) -> int:
     """How far the part may leave without tearing something that was found: with more text it may be found otherwise."""
-    spans = [*(found.span for found in decision.detections), *(done.span for done in decision.rewrites)]
+    spans = [one.span for one in found]
     until = part.end
     while torn := [span.start for span in spans if span.start < until < span.end]:
         until = min(torn)
     return max(part.start, until)
 
 
-def _of_sentence(done: Rewrite) -> bool:
-    """True for what the classifier reads otherwise once it is rewritten; numbers are as good as asterisks to it."""
-    return done.operator is Operator.DROP_SENTENCE or done.category in CATEGORIES
+def _as_it_is(piece: Slice) -> Rewritten:
+    return Rewritten(piece.text, ())
+
+
+def _moved(span: Span, by: int) -> Span:
+    return Span(span.start + by, span.end + by)
 
 
 @dataclass(slots=True)
@@ -280,13 +316,9 @@ class _Found:
             self.scores[category] = max(score, self.scores.get(category, score))
         for found in decision.detections:
             if found.span.start < until or decision.message:
-                span = Span(piece.start + found.span.start, piece.start + found.span.end)
+                span = _moved(found.span, piece.start)
                 self.detections[found.category, span, found.source] = replace(found, span=span)
         self.transforms.update(dict.fromkeys(decision.transforms))
-        for done in decision.rewrites:
-            if done.span.end <= until:
-                span = Span(piece.start + done.span.start, piece.start + done.span.end)
-                self.rewrites.append(replace(done, span=span))
         self.model = decision.model
         self.chunks += decision.chunks
         if self.language == OTHER:

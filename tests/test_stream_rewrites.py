@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.classifier.classifier import Classifier
+from guard.classifier.classifier import Classifier, Query, Scored
 from guard.content import make_content
 from guard.engine import Engine
+from guard.errors import InvalidInput
 from guard.policy.load import parse_policy
 from guard.policy.store import PolicyStore
 from guard.stream import LONGEST_SENTENCE, screen_stream
@@ -123,6 +125,67 @@ def test_a_covered_sentence_is_not_held_against_what_follows(engine: Engine) -> 
     released, decision = _run(engine, [text])
     assert released == 2 * _CALM + "*" * 8 + 4 * _CALM
     assert decision.action is Action.REWRITE
+
+
+class _Forgiving(Classifier):
+    """The tiny classifier, which sees nothing in a text that says linux; it notes what it is asked."""
+
+    asked: list[str]
+
+    def score_batch(self, queries: Sequence[Query]) -> list[Scored | InvalidInput]:
+        self.asked.extend(query.text for query in queries)
+        seen = [
+            replace(query, text=re.sub("hateword|scam", "hello", query.text)) if "linux" in query.text else query
+            for query in queries
+        ]
+        return super().score_batch(seen)
+
+
+@pytest.fixture(scope="module")
+def forgiving(tiny_classifier: Classifier) -> Engine:
+    """An engine over it."""
+    own = _Forgiving(tiny_classifier.artifact, tiny_classifier._chunker, tiny_classifier._session)
+    own.asked = []
+    return Engine(own, PolicyStore([parse_policy(_POLICY, "default.yaml")]))
+
+
+_PLAIN = "Hello world, how is my process? "
+
+
+@given(BORDERS)
+def test_what_one_slice_has_found_none_takes_back(forgiving: Engine, borders: list[int]) -> None:
+    """A sentence that was found in the lookahead goes, though the slices that show its end find nothing any more."""
+    text = 2 * _PLAIN + "A hateword of my own world is the linux process. " + 3 * _PLAIN
+    released, decision = _run(forgiving, cut(text, borders))
+    assert released == 5 * _PLAIN
+    assert decision.action is Action.REWRITE and not decision.message
+    assert [done.operator for done in decision.rewrites] == [Operator.DROP_SENTENCE]
+    assert _put_together(text, decision) == released
+
+
+def test_what_is_to_go_is_not_screened_again(forgiving: Engine) -> None:
+    """Later slices are read as their reader will see them."""
+    classifier = forgiving.classifier
+    assert isinstance(classifier, _Forgiving)
+    classifier.asked = []
+    _run(forgiving, list(2 * _PLAIN + "A hateword of my own world is the linux process. " + 3 * _PLAIN))
+    assert not any("linux" in text for text in classifier.asked)
+
+
+def test_a_sentence_is_covered_up_to_its_end(forgiving: Engine) -> None:
+    """A mask grows with the sentence whose beginning was found."""
+    bad = "A scam of my own world is the linux process. "
+    released, decision = _run(forgiving, list(2 * _PLAIN + bad + 3 * _PLAIN))
+    assert released == 2 * _PLAIN + "*" * len(bad) + 3 * _PLAIN
+    assert decision.action is Action.REWRITE
+
+
+@pytest.mark.parametrize("before", ["", _PLAIN])
+def test_a_sentence_without_an_end_blocks_whatever_follows(forgiving: Engine, before: str) -> None:
+    """What was found at its beginning counts, though no later slice shows it any more."""
+    released, decision = _run(forgiving, [before, "A hateword ", *["hello "] * 9, *["linux "] * 2 * LONGEST_SENTENCE])
+    assert (released, decision.action, decision.output_text) == (before, Action.BLOCK, "policy words")
+    assert [rule.id for rule in decision.rules] == ["hate"]
 
 
 _PIECES = st.sampled_from(
