@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import TypeAlias
 
@@ -197,37 +198,43 @@ def line(kind: str, lookahead: int, ran: Sequence[Ran]) -> Line:
     )
 
 
-def passage(sentences: Sequence[str], chinese: bool) -> Source:
-    """Four of the sentences in a row: longer than any lookahead here."""
-    return lambda draw: ("" if chinese else " ").join(draw.sample(list(sentences), 4))
+def passages(sentences: Sequence[str], chinese: bool) -> Source:
+    """Every four of the sentences in a row: longer than any lookahead here."""
+    return tuple(("" if chinese else " ").join(four) for four in permutations(sentences, 4))
 
 
 def kinds(chinese: bool) -> dict[str, tuple[str, Source]]:
     """Kind of violation -> policy without its lookahead, and what it is made of."""
     harmful = written.HARMFUL_CHINESE if chinese else written.HARMFUL_ENGLISH
+    four = passages(harmful, chinese)
 
     def personal(draw: random.Random) -> str:
         return draw.choice((written.phone, written.email, written.bank_card, written.id_card))(draw)
 
     return {
-        "personal data, masked": ("mask", personal),
+        "personal data, masked": ("rewrite", personal),
         "personal data, blocked": ("block", personal),
-        "a harmful sentence": ("mask", harmful),
-        "four harmful sentences": ("mask", passage(harmful, chinese)),
-        _NOTHING: ("mask", None),
+        "a harmful sentence, dropped": ("rewrite", harmful),
+        "a harmful sentence, blocked": ("block", harmful),
+        "four harmful sentences, dropped": ("rewrite", four),
+        "four harmful sentences, blocked": ("block", four),
+        _NOTHING: ("rewrite", None),
     }
 
 
 def policies(lookaheads: Sequence[int]) -> list[Policy]:
-    """The shipped policy, and one that blocks what it masks, with each lookahead."""
+    """The shipped policy, and one that blocks the outputs that it rewrites, with each lookahead."""
     shipped = load_policy(SHIPPED_DIR / "default.yaml")
     strict = tuple(
-        replace(rule, action=Action.BLOCK, rewrite=None) if rule.id == "pii-output" else rule for rule in shipped.rules
+        replace(rule, action=Action.BLOCK, rewrite=None)
+        if rule.direction is Direction.OUTPUT and rule.action is Action.REWRITE
+        else rule
+        for rule in shipped.rules
     )
     return [
         replace(shipped, name=f"{name}-{size}", rules=rules, streaming=replace(shipped.streaming, lookahead=size))
         for size in lookaheads
-        for name, rules in (("mask", shipped.rules), ("block", strict))
+        for name, rules in (("rewrite", shipped.rules), ("block", strict))
     ]
 
 
@@ -264,7 +271,8 @@ def measure(count: int, lookaheads: Sequence[int]) -> list[Line]:
     lines = []
     for kind in kinds(chinese=False):
         for size in lookaheads:
-            draw = random.Random(f"{kind} 20261122")
+            # What is blocked is what is masked or dropped.
+            draw = random.Random(f"{kind.partition(',')[0]} 20261122")
             ran = []
             for number in range(count):
                 chinese = number % 2 == 1

@@ -30,7 +30,8 @@ def test_a_planted_violation_stands_where_it_is_said(chinese: bool) -> None:
         if source is None:
             assert found == ""
         elif not callable(source):
-            assert found in (*HARMFUL_CHINESE, *HARMFUL_ENGLISH)
+            assert found in source
+            assert found.startswith((*HARMFUL_CHINESE, *HARMFUL_ENGLISH))
         assert "".join(deltas(draw, planted.text, chinese)) == planted.text
 
 
@@ -51,10 +52,10 @@ def test_what_happened_is_counted(engine: CountingEngine) -> None:
     """A masked number is on time; a harmless stream is not acted on; the table has a line for each kind."""
     text = "hello world " * 20 + "mail a@example.com or " + "hello world " * 20
     start = text.index("a@")
-    ran = run(engine, Planted(text, start, start + 13), [text], "mask-8")
+    ran = run(engine, Planted(text, start, start + 13), [text], "rewrite-8")
     assert ran.acted and ran.whole and ran.leaked == 0
     assert ran.characters == len(text) and ran.slices > 1 and ran.read > ran.tokens
-    calm = run(engine, Planted("hello", 0, 0), ["hel", "lo"], "mask-8")
+    calm = run(engine, Planted("hello", 0, 0), ["hel", "lo"], "rewrite-8")
     assert not calm.acted and calm.slices == 1
     lines = [line("personal data, masked", 8, [ran]), line("nothing", 8, [calm])]
     assert (lines[0].on_time, lines[0].missed, lines[1].missed) == (1, 0, 1)
@@ -63,5 +64,5 @@ def test_what_happened_is_counted(engine: CountingEngine) -> None:
 
 def test_a_leak_is_counted(engine: CountingEngine) -> None:
     """Characters of a violation that leave as they were are leaked: here the place is in a harmless text."""
-    ran = run(engine, Planted("hello world", 6, 11), ["hello world"], "mask-8")
+    ran = run(engine, Planted("hello world", 6, 11), ["hello world"], "rewrite-8")
     assert ran.leaked == 5
