@@ -142,5 +142,9 @@ class Fields:
             return []
         return [Fields(v, prefix=f"{self._prefix}{name}[{i}].", found=self._found) for i, v in enumerate(value)]
 
+    def objects_or_none(self, name: str) -> list[Fields] | None:
+        """Like :meth:`objects`; None where it is null or missing."""
+        return None if self._value.get(name) is None else self.objects(name)
+
     def _missing(self, name: str, reason: str) -> str:
         return reason if name in self._value else "missing"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from guard.errors import InvalidInput, Violation
 from guard.fields import Fields
-from guard.types import Action, Content, Decision, Detection, Direction, FiredRule, Span
+from guard.types import Action, Content, Decision, Detection, Direction, FiredRule, Operator, Span
 
 #: The version of the format that this module writes and reads.
 SCHEMA = 1
@@ -46,6 +46,21 @@ class Annotation:
 
 
 _NOTHING = Annotation()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place that a decision rewrote; what it became is in the record's ``output_text``, if texts are kept.
+
+    Attributes:
+        span: The place, in code points of the original.
+        operator: What was done there.
+        category: What was found there.
+    """
+
+    span: Span
+    operator: Operator
+    category: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,7 @@ class Record:
         label: See :class:`Annotation`, as for the three below.
         hash_key: Names the key of ``text_hash``, in hex; empty if it has none. Only hashes of one key can be compared.
         characters: Code points of the text; None if the writer did not say.
+        rewrites: Which places were rewritten, and how; empty in records that are older than the field.
     """
 
     id: str
@@ -103,6 +119,7 @@ class Record:
     transforms: tuple[str, ...] = ()
     hash_key: str = ""
     characters: int | None = None
+    rewrites: tuple[Place, ...] = ()
 
     @classmethod
     def of(
@@ -150,6 +167,7 @@ class Record:
             about=annotation.about,
             extra=annotation.extra,
             transforms=decision.transforms,
+            rewrites=tuple(Place(done.span, done.operator, done.category) for done in decision.rewrites),
         )
 
     def to_json(self) -> str:
@@ -182,6 +200,7 @@ class Record:
                 "about": None if self.about is None else list(self.about),
                 "extra": dict(self.extra),
                 "transforms": list(self.transforms),
+                "rewrites": [_place_to_json(place) for place in self.rewrites],
             },
             ensure_ascii=False,
             allow_nan=False,
@@ -262,6 +281,15 @@ def _detection_to_json(detection: Detection) -> dict[str, object]:
     }
 
 
+def _place_to_json(place: Place) -> dict[str, object]:
+    return {
+        "operator": place.operator.value,
+        "category": place.category,
+        "start": place.span.start,
+        "end": place.span.end,
+    }
+
+
 def _parse(f: Fields) -> Record:
     return Record(
         id=f.string("id", empty=False),
@@ -289,6 +317,7 @@ def _parse(f: Fields) -> Record:
         transforms=f.strings_or_none("transforms") or (),
         hash_key=f.string_or_none("hash_key") or "",
         characters=f.count_or_none("characters"),
+        rewrites=tuple(_place(item) for item in f.objects_or_none("rewrites") or ()),
     )
 
 
@@ -304,12 +333,24 @@ def _rule(f: Fields) -> FiredRule:
 
 
 def _detection(f: Fields) -> Detection:
-    start, end = f.count("start"), f.count("end")
-    if end < start:
-        f.broken("end", "lies before start", "spans are [start, end)")
     return Detection(
         category=f.string("category", empty=False),
-        span=Span(start, end),
+        span=_span(f),
         score=f.probability("score"),
         source=f.string("source", empty=False),
     )
+
+
+def _place(f: Fields) -> Place:
+    return Place(
+        span=_span(f),
+        operator=Operator(f.one_of("operator", tuple(Operator))),
+        category=f.string("category", empty=False),
+    )
+
+
+def _span(f: Fields) -> Span:
+    start, end = f.count("start"), f.count("end")
+    if end < start:
+        f.broken("end", "lies before start", "spans are [start, end)")
+    return Span(start, end)

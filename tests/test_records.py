@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.errors import InvalidInput
-from guard.records import Annotation, Record, hash_text, read
-from guard.types import CATEGORIES, Action, Content, Decision, Detection, Direction, FiredRule, Span
+from guard.records import Annotation, Place, Record, hash_text, read
+from guard.types import CATEGORIES, Action, Content, Decision, Detection, Direction, FiredRule, Operator, Rewrite, Span
 
 _FIELDS = [
     "schema", "id", "request_id", "time", "direction", "lang", "action", "text", "output_text", "text_hash", "tokens",
     "chunks", "rules", "scores", "detections", "policy", "model", "degraded", "tags", "label", "categories", "about",
-    "extra", "transforms",
+    "extra", "transforms", "rewrites",
 ]  # fmt: skip
 
 _CONTENT = Content("call 139 now", direction=Direction.OUTPUT, request_id="r-1", tags={"tenant": "a"})
@@ -29,6 +29,7 @@ _DECISION = Decision(
     rules=(FiredRule("phone-output", "pii.phone", 0.9, 0.5, Action.REWRITE),),
     scores=dict.fromkeys(CATEGORIES, 0.01),
     detections=(Detection("pii.phone", Span(5, 8), 0.9, "phone"),),
+    rewrites=(Rewrite(Span(5, 8), Operator.MASK, "pii.phone", "***"),),
     policy="default@0123456789ab",
     model="tiny@abc",
     chunks=1,
@@ -154,7 +155,7 @@ def test_broken_field_is_named(changes: dict[str, object], field: str) -> None:
 def test_missing_fields_are_all_named() -> None:
     """Every missing field is named at once; what may be null may be missing."""
     named = _fields_of('{"schema": 1}')
-    may_be_null = {"text", "output_text", "label", "categories", "about", "transforms"}
+    may_be_null = {"text", "output_text", "label", "categories", "about", "transforms", "rewrites"}
     assert set(named) == set(_FIELDS) - may_be_null - {"schema"}
 
 
@@ -166,6 +167,19 @@ def test_transforms_are_kept_and_may_be_missing() -> None:
     del older["transforms"]
     assert Record.from_json(json.dumps(older)).transforms == ()
     assert _fields_of(_changed(transforms=[1])) == ["transforms"]
+
+
+def test_a_record_says_where_and_how_a_text_was_rewritten() -> None:
+    """Places survive the line, what stood and stands there is in the texts alone; an older record has none."""
+    record = Record.of(_CONTENT, _DECISION, id="7", time=_WHEN, keep_text=False)
+    assert "139" not in record.to_json() and "***" not in record.to_json()
+    assert Record.from_json(record.to_json()).rewrites == (Place(Span(5, 8), Operator.MASK, "pii.phone"),)
+    older = json.loads(record.to_json())
+    del older["rewrites"]
+    assert Record.from_json(json.dumps(older)).rewrites == ()
+    place = {"operator": "mask", "category": "pii", "start": 1, "end": 2}
+    assert _fields_of(_changed(rewrites=[{**place, "operator": "erase"}])) == ["rewrites[0].operator"]
+    assert _fields_of(_changed(rewrites=[{**place, "end": 0}])) == ["rewrites[0].end"]
 
 
 @pytest.mark.parametrize("line", ["", "[]", "{", '"text"', "null", "[" * 100_000])

@@ -1,7 +1,8 @@
 """Email addresses (RFC 5322's dot-atom form, which is what people write; quoted local parts are not found).
 
-The domain needs a dot and ends in letters. An address after ``://`` is a login of a URL; a path behind
-``host:`` is a repository's address; ``icon@2x.png`` is a file.
+The domain needs a dot and ends in letters; a number of seven digits and more may stand right behind it. An
+address after ``://`` is a login of a URL; a path behind ``host:`` is a repository's address; ``icon@2x.png`` is
+a file.
 
 Found:
     - 联系我：[zhangsan@example.com]，谢谢
@@ -9,6 +10,7 @@ Found:
     - Write to [first.last@sub.example.co.uk].
     - <[O'Neil_1@example.org]>
     - mailto:[info@example.com]?subject=hi
+    - 联系[wang.wu@example.com]13800138000
 
 Not found:
     - @zhangsan 你好
@@ -21,6 +23,7 @@ Not found:
     - 3 apples @ 2.50 each
     - a@b
     - name@example..com
+    - name@example.com2
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _LOCAL = "A-Za-z0-9\u00c0-\u024f\u0400-\u04ff._%+'-"
 _ADDRESS = re.compile(
     rf"(?<![{_LOCAL}])[{_LOCAL}]{{1,64}}@"
     r"((?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+)"
-    r"(xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24})(?![A-Za-z0-9_-]|@)"
+    r"(xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24})(?![A-Za-z_-]|@|[0-9]{1,6}(?![0-9]))"
 )
 _URL_LOGIN = re.compile(r"://[^\s/@]*$")
 _REMOTE_PATH = re.compile(r":[\w~.-]*/")

@@ -17,6 +17,7 @@ Found:
     - call me at [(415) 555-2671] tonight
     - Call [+44 20 7946 0958], not before 9
     - tel[13812345678]
+    - 联系wang.wu@example.com[13812345678]
     - 0044 is for Britain: [0044 20 7946 0958]
     - my number is [415-555-2671].
     - phone [415 555 2671]
@@ -99,6 +100,10 @@ _WORDS = (
 # Amounts: a currency sign before, or a unit behind.
 _MONEY = frozenset("$¥€£₩")
 _UNIT = re.compile(r" ?(?:元|块|美元|欧元|人民币|万|亿|吨|公里|字节|次|%|dollars|yuan|bytes|USD|RMB|CNY)")
+
+# The end of an e-mail address, the one word that a number is written right behind without being a part of it.
+_ADDRESS_REACH = 280
+_ADDRESS_END = re.compile(r"@[A-Za-z0-9.-]{1,253}\.[A-Za-z]{2,24}$")
 
 # Types that belong to organisations that want to be called.
 _SERVICES = frozenset(
@@ -184,7 +189,9 @@ def _score(text: str, match: re.Match[str], region: str) -> float:
 def _named_otherwise(text: str, match: re.Match[str]) -> bool:
     """True if what stands around the digits says that they are an order number, a code or an amount."""
     before = text[match.start() - 1] if match.start() else ""
-    if before in _MONEY or word_before(text, match.start()):
+    reach = text[max(0, match.start() - _ADDRESS_REACH) : match.start()]
+    glued = word_before(text, match.start()) and not _ADDRESS_END.search(reach)
+    if before in _MONEY or glued:
         return True
     return bool(_UNIT.match(text, match.end())) or names_reference(text, match.start())
 
