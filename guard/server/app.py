@@ -24,6 +24,7 @@ from guard.server.access import Access
 from guard.server.address import check_free
 from guard.server.decision_log import open_log
 from guard.server.health import Health
+from guard.server.heap import set_aside
 from guard.server.live import Live
 from guard.server.logs import configure_logs
 from guard.server.metrics import Metrics, ServerState
@@ -253,6 +254,7 @@ def serve(settings: Settings) -> None:
         files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens, rewriter=rewrite_by_llm
     )
     engine.warm_up()
+    set_aside()
     asyncio.run(_serve(engine, settings, files))
 
 

@@ -16,6 +16,7 @@ from guard.classifier.artifact import DEFAULT_MODEL_DIR, read_artifact
 from guard.classifier.classifier import Classifier
 from guard.errors import GuardError, PolicyError, place_of
 from guard.policy.store import PolicyStore
+from guard.server.heap import set_aside
 from guard.server.live import Live
 from guard.server.watch import Watch
 
@@ -81,6 +82,7 @@ class Reloader:
             except Exception as error:  # a defect must not end the watch
                 _log.error("%s not loaded, the last good one stays: %s", source.name, place_of(error))
             else:
+                set_aside()
                 _log.info("%s loaded: %s", source.name, done)
                 self._count(source.name, True)
                 return

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from guard.errors import DeadlineExceeded, InternalError, Overloaded
 from guard.types import CATEGORIES, Direction
 from tests.gates import GatedSession
 from tests.tiny import build_tiny_artifact
+from tests.waiting import until
 
 _NEVER = float("inf")
 _WORDS = st.lists(st.sampled_from(["hello", "bomb", "kill", "scam", "炸", "你好"]), min_size=1, max_size=150)
@@ -52,6 +55,16 @@ def batcher(gated: GatedSession) -> Iterator[Batcher]:
     yield made
     gated.gate.set()
     made.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux alone")
+@pytest.mark.usefixtures("batcher")
+def test_what_computes_gives_way_to_what_answers() -> None:
+    """The workers run at a lower priority than the thread that made the batcher, which keeps its own."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("infer-")]
+    until(lambda: all(os.getpriority(os.PRIO_PROCESS, worker.native_id or 0) > own for worker in workers))
+    assert workers and os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def _chunks(classifier: Classifier, *texts: str) -> list[Chunk]:
