@@ -27,13 +27,17 @@ def calibrate(
     Returns:
         ``category -> probability``, in the order of ``categories``.
     """
-    pooled = np.clip(scores.max(axis=0).astype(np.float64), _EPSILON, 1 - _EPSILON)
-    logits = np.log(pooled / (1 - pooled))
+    # Plain floats: a vector of a dozen numbers costs NumPy several times what it costs Python.
     pieces = math.log2(chunks or len(scores))
     return {
-        name: sigmoid(platt[name].a * float(logit) + platt[name].b + platt[name].c * pieces)
-        for name, logit in zip(categories, logits, strict=True)
+        name: sigmoid(platt[name].a * _logit(score) + platt[name].b + platt[name].c * pieces)
+        for name, score in zip(categories, scores.max(axis=0).tolist(), strict=True)
     }
+
+
+def _logit(score: float) -> float:
+    bounded = min(max(score, _EPSILON), 1 - _EPSILON)
+    return math.log(bounded / (1 - bounded))
 
 
 def sigmoid(x: float) -> float:

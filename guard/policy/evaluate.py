@@ -168,14 +168,28 @@ def _best_scores(scores: Mapping[str, float], detections: Sequence[Detection]) -
 def _fire(
     rules: Sequence[Rule], scores: Mapping[str, float], best: Mapping[str, float]
 ) -> Iterator[tuple[Rule, tuple[str, float]]]:
+    below = _by_parent(best)
     for rule in rules:
-        hits = [(category, score) for category, score in best.items() if rule.matches(category)]
+        hits = list(below.get(rule.category, ()))
+        if rule.term_category in best:
+            hits.append((rule.term_category, best[rule.term_category]))
         if not hits:
             continue
         category, score = max(hits, key=lambda hit: hit[1])
         score = scores.get(rule.allow_category, score)
         if score >= rule.threshold:
             yield rule, (category, score)
+
+
+def _by_parent(best: Mapping[str, float]) -> dict[str, list[tuple[str, float]]]:
+    """What :meth:`Rule.matches` says, for all rules at once: category -> the scores of it and of its children."""
+    below: dict[str, list[tuple[str, float]]] = {}
+    for category, score in best.items():
+        name = category
+        while name:
+            below.setdefault(name, []).append((category, score))
+            name = name.rpartition(".")[0]
+    return below
 
 
 def _fired_rule(rule: Rule, hit: tuple[str, float], *, shadow: bool) -> FiredRule:
