@@ -121,11 +121,13 @@ LOST: Mapping[str, str] = {
 
 #: What was done about the largest causes of mistakes; stands behind their counts.
 DONE = (
-    "The counts are the first model's, read by a language model in one pass. Done about them since: harmful sentences "
-    "planted among harmless ones and requests in frames (diluted, role play), about 9 000 contrast texts, half of them "
-    "calm harm and half alarming words without harm (implicit, scary word), disguised rows (spelling), and thresholds "
-    "at two false alarms in a hundred held-out texts instead of one, since more than half of the misses lay within a "
-    "tenth of a threshold."
+    "Read by a language model in one pass. The first model's hundred mistakes were implicit harm, doubtful labels, "
+    "alarming words, role play and dilution; done about them since: harmful sentences planted among harmless ones and "
+    "requests in frames, about 14 000 contrast texts, half of them calm harm and half alarming words without harm, "
+    "disguised rows, and thresholds at two false alarms in a hundred held-out texts instead of one. Dilution is down "
+    "from seven of a hundred mistakes to four. What is largest now: contempt for groups in sober words, answers "
+    "that approve of a crime without an alarming word, pretexts of research in Chinese, and rows whose label a careful "
+    "reader would not give."
 )
 
 NOT_FOR = """\

@@ -527,6 +527,14 @@ def test_threshold_leaves_at_most_the_share_above_it() -> None:
     assert above <= 5 and sum(row[column] >= value - 0.01 for row in scores) > 5
 
 
+@pytest.mark.parametrize("given", ["a", "=0.5", "a=", "a=high", "a=1.5", "a=nan"])
+def test_a_least_threshold_that_is_none_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names a rule and a number from 0 to 1; what was given is repeated."""
+    with pytest.raises(SystemExit):
+        thresholds.main(["--artifact", "a", "--model", "m", "--data", "d", "--policy", "p.yaml", "--least", given])
+    assert "RULE=THRESHOLD" in capsys.readouterr().err
+
+
 _HEAD = "\ufeffversion: 1\r\nname: shop # ours\r\n"
 _RULES = "rules:\r\n  # why\r\n  - {id: a, category: hate, threshold: 0.80, action: block}\r\n"
 

@@ -35,8 +35,10 @@ stage() { # stage NAME COMMAND...: skip what is complete
 [ "${UNTIL:-}" != training ] || exit 0
 "$python" -m training.export --model "$run/polish2" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
 "$python" -m training.calibrate --artifact "$run/artifact" --model "$run/polish2" --data "$data/train"
+# What an answer says of a person recognizers find and rewrite; it is blocked where more is wrong with it, and no held-out
+# source has harmless answers with addresses in them.
 "$python" -m training.thresholds --artifact "$run/artifact" --model "$run/polish2" --data "$data/train" \
-    --policy policies/default.yaml --max-fpr 0.02 --write
+    --policy policies/default.yaml --max-fpr 0.02 --least privacy-output=0.8 --write
 "$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
     --trained-on "$run/artifact"
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy policies/default.yaml \
