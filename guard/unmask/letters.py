@@ -9,7 +9,7 @@ from functools import cache
 
 from guard.unmask.edits import Edit
 from guard.unmask.looks import Looks
-from guard.unmask.words import SURE, english, from_leet, is_backwards, is_word, lookalikes
+from guard.unmask.words import SURE, english, from_leet, is_backwards, is_word, lookalikes, name_in_leet
 
 # Marks of the general blocks: those of Arabic, Hebrew, Thai or Devanagari belong to their letters. No keycaps.
 _MARKS = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20f0\ufe20-\ufe2f"
@@ -122,8 +122,9 @@ def _is_han(token: str) -> bool:
 
 # A whole stretch between white space or Chinese characters: pieces of paths, keys and encodings are none.
 _STRETCH = re.compile(
-    r"(?<![!-~])[\"'(\[{<]*([A-Za-z0-9@$!|]{1,16})(?:['-][A-Za-z0-9]{1,16})?[\"')\]}>.,;:?!]*(?![!-~])"
+    r"(?<![!-~])[\"'(\[{<]*([A-Za-z0-9@$!|]{1,16}(?:['-][A-Za-z0-9@$!|]{1,16}){0,3})[\"')\]}>.,;:?!]*(?![!-~])"
 )
+_PART = re.compile(r"[^'-]+")
 _FIGURES = frozenset("0123456789@$!|")
 _BESIDE_LETTERS = re.compile(r"[0-9@$!|](?:(?<=[A-Za-z].)[A-Za-z0-9@$!|]|(?<![A-Za-z0-9].)[0-9@$!|]?[A-Za-z]{2})")
 
@@ -136,12 +137,16 @@ def may_be_leet(looks: Looks) -> bool:
 def leet(text: str) -> list[Edit]:
     """Digits and signs in the place of letters: ``v3rm1n``. Of ``item5`` and ``5mins`` the letters alone are a word.
 
-    Where two words are read so, shorter ones are, too: ``70`` is ``to``.
+    Where two words are read so, shorter ones are, too: ``70`` is ``to``; and names, which no dictionary has.
     """
-    tokens = [(match.start(1), match[1].rstrip("!")) for match in _STRETCH.finditer(text)]
+    tokens = [
+        (stretch.start(1) + part.start(), part[0].rstrip("!"))
+        for stretch in _STRETCH.finditer(text)
+        for part in _PART.finditer(stretch[1])
+    ]
     sure = {at: word for at, token in tokens if not _is_labelled(token) and (word := from_leet(token))}
     if len(sure) >= SURE:
-        sure = {at: word for at, token in tokens if (word := from_leet(token, trust=True))}
+        sure = {at: word for at, token in tokens if (word := from_leet(token, trust=True) or name_in_leet(token))}
     return [edit for at, token in tokens if at in sure for edit in _changed(at, token, sure[at])]
 
 

@@ -86,6 +86,19 @@ def from_leet(token: str, *, trust: bool = False) -> str | None:
     return min(found, key=lambda word: english().get(word.lower(), len(english())), default=None)
 
 
+def name_in_leet(token: str) -> str | None:
+    """What a token of a text in leet most likely says that is no word; None without a figure between its letters.
+
+    Args:
+        token: As for :func:`from_leet`.
+    """
+    inside = token.strip("0123456789@$!|")
+    if not inside or inside.isalpha() or len(token) > _LONGEST_WORD:
+        return None
+    name = "".join(_LEET.get(char, char)[0] for char in token)
+    return name if name.isalpha() else None
+
+
 def _may_be_word(token: str) -> bool:
     plain = sum(map(str.isalpha, token))
     rest = token.lstrip("0123456789")
