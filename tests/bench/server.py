@@ -157,11 +157,11 @@ def batching(report: Report, on: Client, off: Client, loop: Peer, texts: Sequenc
 
 def steady(
     report: Report, client: Client, name: str, texts: Sequence[str], capacity: float, effort: Effort
-) -> tuple[Line, list[float]]:
+) -> list[tuple[float, float]]:
     """Texts that come at random at 70 % of capacity, in several windows.
 
     Returns:
-        The times, and the p99 of each window over its p50: what else the machine does for a moment spoils one window.
+        The p50 and the p99 of each window, in ms: what else the machine does for a moment spoils one window.
     """
     requests = [request(text) for text in texts]
     windows = [
@@ -169,9 +169,9 @@ def steady(
         for number in range(effort.rounds)
     ]
     rate = float(np.median([window.rate for window in windows]))
-    line = report.line(f"{name}, arriving at 70 % of capacity", _all(window.ms() for window in windows), rate)
+    report.line(f"{name}, arriving at 70 % of capacity", _all(window.ms() for window in windows), rate)
     points = [np.percentile(window.ms(), [50, 99]) for window in windows]
-    return line, [float(most / middle) for middle, most in points]
+    return [(float(middle), float(most)) for middle, most in points]
 
 
 def overload(
@@ -264,9 +264,11 @@ def measure(artifact: Path, effort: Effort) -> Report:
             each.closed([request(text) for text in texts.mixed[: effort.texts]], _MOST)
         capacity = latency(report, client, loop, texts.even, effort)
         mixed_capacity = batching(report, client, off, loop, texts.mixed, effort)
-        line, ratios = steady(report, client, f"{EVEN} tokens", texts.even, capacity, effort)
+        points = steady(report, client, f"{EVEN} tokens", texts.even, capacity, effort)
         what = f"p99 beside p50 of texts of {EVEN} tokens that come at 70 % of capacity"
-        report.ratios.append(rounds(what, f"{line.p99:.1f} ms", f"{line.p50:.1f} ms", ratios, at_most=4))
+        middle, most = (float(np.median(column)) for column in zip(*points, strict=True))
+        ratios = [p99 / p50 for p50, p99 in points]
+        report.ratios.append(rounds(what, f"{most:.1f} ms", f"{middle:.1f} ms", ratios, at_most=4))
         steady(report, client, "mixed", texts.mixed, mixed_capacity, effort)
         overload(report, client, running, texts.mixed, mixed_capacity, effort)
         pipelines(report, client, cores, artifact, texts.mixed)
