@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,12 +194,14 @@ class GuardServer:
         """Tell health NOT_SERVING, refuse new calls, let those in flight finish within the grace, and end."""
         self._serving = False
         await self._health.not_serving()
-        stopping = asyncio.ensure_future(self._server.stop(self._settings.grace))
-        idle = asyncio.ensure_future(self._servicer.idle())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
+        # gRPC may leave a call unanswered that comes in the moment in which it stops, for as long as another is in
+        # flight: so calls are refused here, and it stops when none is.
+        self._servicer.drain()
+        began = time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._servicer.idle(), self._settings.grace)
         self._health.end_watches()
-        await stopping
+        await self._server.stop(max(0.0, self._settings.grace - (time.monotonic() - began)))
         await self._end(None)
 
     def _bind(self, address: Address) -> Address:

@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 
 from guard import wire
 from guard.engine import Engine
-from guard.errors import GuardError, InternalError, InvalidInput, Overloaded, place_of
+from guard.errors import GuardError, InternalError, InvalidInput, Overloaded, Unavailable, place_of
 from guard.server.decode import decode_content, decode_contents
 from guard.server.live import Live
 from guard.server.observer import Observer
@@ -70,6 +70,7 @@ class GuardServicer:
         self._max_streams = max_streams
         self._stream_timeout = stream_timeout
         self._streams = 0
+        self._draining = False
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -98,6 +99,10 @@ class GuardServicer:
     def streams(self) -> int:
         """Streams that are open."""
         return self._streams
+
+    def drain(self) -> None:
+        """Refuse whatever begins from now on; what is in flight goes on."""
+        self._draining = True
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -207,6 +212,8 @@ class GuardServicer:
         self, name: str, method: Callable[[Engine, bytes, float | None], Awaitable[Message]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def answer(raw: bytes, context: grpc.aio.ServicerContext[bytes, Message]) -> Message:
+            if self._draining:
+                return await context.abort_with_status(rpc_status.to_status(call_status(_ending())))
             with self._counted() as engine:
                 try:
                     return await method(engine, raw, context.time_remaining())
@@ -224,6 +231,8 @@ class GuardServicer:
         async def answer(
             events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
         ) -> AsyncIterator[Message]:
+            if self._draining:
+                await context.abort_with_status(rpc_status.to_status(call_status(_ending())))
             with self._counted() as engine:
                 try:
                     # Closed at once, also where the caller left: a stream holds a read that is under way.
@@ -259,6 +268,10 @@ def _result(result: Decision | GuardError) -> pb.ScreenBatchResult:
     if isinstance(result, GuardError):
         return pb.ScreenBatchResult(status=item_status(result))
     return pb.ScreenBatchResult(status=pb.Status(), decision=wire.decision_to_proto(result))
+
+
+def _ending() -> Unavailable:
+    return Unavailable("the guard is ending (ask another one, or retry)")
 
 
 def _serialize(message: Message) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from guard import Action, AsyncGuardClient, DeadlineExceeded, GuardClient, Unavailable
+from guard import Action, AsyncGuardClient, GuardClient, Unavailable
 from guard.classifier.classifier import Classifier
 from guard.engine import Engine
 from guard.policy.store import PolicyStore
@@ -170,8 +170,7 @@ def test_drain_under_load_answers_every_accepted_call(
             while True:
                 try:
                     await client.screen("hello")
-                except (Unavailable, DeadlineExceeded):
-                    # gRPC may leave a call unanswered that comes in the moment in which it stops: it was not accepted.
+                except Unavailable:
                     return
                 answered += 1
 
