@@ -19,7 +19,8 @@ from guard.v1 import guard_pb2 as pb
 
 _T = TypeVar("_T")
 
-_SCREEN = "/guard.v1.GuardService/Screen"
+#: The method that is called.
+SCREEN = "/guard.v1.GuardService/Screen"
 # Seconds between two looks at health and at whatever else is observed.
 _PULSE = 0.1
 
@@ -166,7 +167,7 @@ class Client:
 
     async def _call(self, raw: bytes, due: float, timeout: float | None) -> Answer:
         assert self._channel is not None
-        screen: Any = self._channel.unary_unary(_SCREEN, None, pb.ScreenResponse.FromString)
+        screen: Any = self._channel.unary_unary(SCREEN, None, pb.ScreenResponse.FromString)
         try:
             response = await screen(raw, timeout=timeout)
         except grpc.aio.AioRpcError as error:

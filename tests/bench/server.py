@@ -32,6 +32,7 @@ from tests.bench import page
 from tests.bench.load import Client, Served, request
 from tests.bench.load_texts import EVEN, even, mixed
 from tests.bench.processes import Cores, Peer, Sidecar, peer, pinned, sidecar
+from tests.bench.profile import profile
 from tests.bench.tables import Ratio, ratio_table, rounds
 
 _T = TypeVar("_T")
@@ -271,6 +272,7 @@ def measure(artifact: Path, effort: Effort) -> Report:
         report.ratios.append(rounds(what, f"{most:.1f} ms", f"{middle:.1f} ms", ratios, at_most=4))
         steady(report, client, "mixed", texts.mixed, mixed_capacity, effort)
         overload(report, client, running, texts.mixed, mixed_capacity, effort)
+        report.notes.append(profile(running.address, artifact, texts.even[: effort.texts]))
         pipelines(report, client, cores, artifact, texts.mixed)
     memory(report, artifact, texts.mixed, effort)
     return report
