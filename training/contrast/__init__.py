@@ -58,6 +58,21 @@ THEMES: tuple[str, ...] = (
     "tasks_zh",
     "edge_en",
     "edge_zh",
+    "pretexts_en",
+    "pretexts_zh",
+    "short_en",
+    "short_zh",
+    "sober_en",
+    "sober_zh",
+    "sounds_en",
+    "sounds_zh",
+    "implicit_en",
+    "implicit_zh",
+    "answers_en",
+    "answers_zh",
+    "persona",
+    "schemes",
+    "systems",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
