@@ -73,6 +73,7 @@ THEMES: tuple[str, ...] = (
     "persona",
     "schemes",
     "systems",
+    "everyday",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12
