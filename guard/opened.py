@@ -17,6 +17,9 @@ from guard.recognizers import RECOGNIZERS, Recognizer
 from guard.types import Action, Direction, FiredRule, Span
 from guard.unfinished import Unfinished, unfinished, unfinished_re2
 
+# Code points of a form that may be longer than a usual lookahead.
+_LONG = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -107,6 +110,14 @@ class Openings:
                 if category in self._term_rules:
                     found.append(Opened(at, self._term_rules[category], category, False))
         return tuple(replace(one, start=normalized.original_span(one.start, one.start + 1).start) for one in found)
+
+
+def prepare() -> None:
+    """Compile what nearly every stream asks for."""
+    for recognizer in RECOGNIZERS.values():
+        for search in _searches(recognizer, False):
+            if search.longest is None or search.longest > _LONG:
+                search.compile()
 
 
 def _searches(recognizer: Recognizer, own: bool) -> tuple[Unfinished, ...]:

@@ -107,13 +107,16 @@ class Unfinished:
             low = max(low, len(text) - self.longest)
         if low >= high:
             return None
-        found = _compiled(self.source, self.flags, self.any_case).search(text, low)
+        found = self.compile().search(text, low)
         return found.start() if found and found.start() < high else None
+
+    def compile(self) -> Any:
+        """The pattern itself, compiled when it is asked for first: a form shorter than the lookahead never is."""
+        return _compiled(self.source, self.flags, self.any_case)
 
 
 @lru_cache(maxsize=4096)
 def _compiled(source: str, flags: int | None, any_case: bool) -> Any:
-    """Compiled when it is needed first: a form that is shorter than the lookahead never is."""
     return compile_pattern(source, any_case=any_case) if flags is None else re.compile(source, flags)
 
 

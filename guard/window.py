@@ -34,7 +34,7 @@ _MOST_PIECES = 8
 # A slice brings this share of what is held for the end of a place at least: a long one is not screened at every step.
 _SHARE = 2
 #: Tokens that a slice waits for at most while the end of a place is awaited, if its step is not larger.
-MOST_COMING = 256
+MOST_COMING = 1024
 
 # Below this many characters nothing is gained by giving memory back.
 _KEEP = 4096

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guard.classifier.classifier import Classifier
@@ -17,7 +17,6 @@ from guard.content import make_content
 from guard.engine import Engine
 from guard.policy.load import parse_policy
 from guard.policy.store import PolicyStore
-from guard.recognizers import RECOGNIZERS
 from guard.recognizers.checksums import luhn, mod97
 from guard.recognizers.iban import _LENGTHS
 from guard.stream import LONGEST_PLACE, screen_stream
@@ -37,8 +36,9 @@ rules:
   - {id: secret, category: secret, threshold: 0.25, action: ACTION}
   - {id: url, category: url, threshold: 0.25, action: ACTION}
   - {id: own, category: custom, threshold: 0.25, action: ACTION}
-  - {id: terms, terms: [the grey house behind the old mill of the long river, 阿尔法北方长河旁边的灰色房子], action: ACTION}
-  - {id: cases, terms: {patterns: ['case( [a-z]){2,30} closed']}, action: ACTION}
+  - {id: terms, terms: [the grey house behind the old mill of the long river, 阿尔法北方长河旁边的灰色房子],
+     action: ACTION}
+  - {id: cases, terms: [{pattern: 'case( [a-z]){2,30} closed'}], action: ACTION}
 """
 _PLAIN = "Hello world, how is my linux process? "
 
@@ -138,7 +138,7 @@ def _email(draw: st.DrawFn) -> str:
 def _iban(draw: st.DrawFn) -> str:
     seed, country = draw(st.integers(0, 99)), draw(st.sampled_from(sorted(_LENGTHS)))
     body = _random(seed, _LENGTHS[country] - 4, _DIGITS)
-    number = next(n for check in range(98) if mod97(n := f"{country}{check:02}{body}"))
+    number = next(n for check in range(2, 99) if mod97(n := f"{country}{check:02}{body}"))
     return draw(st.sampled_from((number, number.lower(), " ".join(re.findall(".{1,4}", number)))))
 
 
@@ -171,9 +171,7 @@ def _own(draw: st.DrawFn) -> str:
     words = " ".join("word" for _ in range(draw(st.integers(1, 60))))
     letters = " ".join("abcdefgh"[n % 8] for n in range(draw(st.integers(2, 30))))
     terms = ("The grey house  behind the old\nmill of the long river", "阿爾法北方長河旁邊的灰色房子")
-    return draw(
-        st.sampled_from((f"CT-{numbers}/ABC", f"Memo {words}: 1234", *terms, f"Case {letters} closed"))
-    )
+    return draw(st.sampled_from((f"CT-{numbers}/ABC", f"Memo {words}: 1234", *terms, f"Case {letters} closed")))
 
 
 _VALUES = {
@@ -215,7 +213,7 @@ def _holds(engine: Engine, policy: str, text: str, borders: list[int]) -> None:
 
 @pytest.mark.parametrize("kind", _VALUES)
 @pytest.mark.parametrize("policy", ["narrow", "usual", "blocking"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), before=_AROUND, behind=_AROUND, how=_WIDE, borders=BORDERS)
 def test_nothing_leaves_of_what_is_hidden_in_the_whole_text(
     engine: Engine, policy: str, kind: str, data: st.DataObject, before: str, behind: str, how: str, borders: list[int]
@@ -231,3 +229,91 @@ def test_nothing_leaves_of_what_a_page_shows(engine: Engine, name: str, line: st
     text = re.sub(r"[\[\]]", "", line)
     for policy in ("narrow", "blocking"):
         _holds(engine, policy, f"{text}\n{_PLAIN * 2}", [*range(0, len(text), 3)])
+
+
+def test_a_token_of_usual_length_is_hidden_in_a_stream(engine: Engine) -> None:
+    """A signed token that is longer than a slice leaves masked as a whole, and what follows leaves as it was."""
+    token = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded({'jti': 'a1' * 48})}.{_random(1, 43, _URL_SAFE)}"
+    text = f"Here it is: {token} Use it with care. {_PLAIN * 3}"
+    for size in (1, 4, len(text)):
+        released, decision = _run(engine, "default", [text[at : at + size] for at in range(0, len(text), size)])
+        assert released == text.replace(token, "*" * len(token))
+        assert decision.action is Action.REWRITE
+        assert [(found.category, found.span.end - found.span.start) for found in decision.detections] == [
+            ("secret.jwt", len(token))
+        ]
+    released, decision = _run(engine, "blocking", text)
+    assert (released.strip(), decision.action) == ("Here it is:", Action.BLOCK)
+
+
+def test_what_only_looks_like_a_beginning_leaves(engine: Engine) -> None:
+    """What is held leaves as it was as soon as it can become nothing any more."""
+    header = _encoded({"alg": "HS256", "typ": "JWT"})
+    for text in (
+        f"A token begins with {header} as a rule. {_PLAIN}",
+        f"{header}.{'eyJ' + 'a-' * 300} without a signature. {_PLAIN}",
+        f"A PEM file begins with -----BEGIN PRIVATE KEY----- and goes on with lines and lines. {_PLAIN}",
+        f"The {'a.' * 400} is no address. {_PLAIN}",
+    ):
+        released, decision = _run(engine, "default", text)
+        assert (released, decision.action) == (text, Action.ALLOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        (f"{_encoded({'alg': 'HS256'})}.eyJ" + "a-" * 2 * LONGEST_PLACE, "secret"),
+        ("-----BEGIN PRIVATE KEY-----\n" + (_random(1, 30, _LETTERS) + "/") * LONGEST_PLACE, "secret"),
+        ("https://example.com/" + "a/" * LONGEST_PLACE, "url"),
+        ("-----BEGIN PRIVATE KEY----- and " + "so on " * LONGEST_PLACE, "secret"),
+    ],
+)
+def test_a_place_without_an_end_blocks(engine: Engine, value: str, rule: str) -> None:
+    """No more than so much is held for it, and none of it leaves; the decision says which rule it would have been."""
+    taken = []
+
+    def deltas() -> Iterable[str]:
+        for at in range(0, len(value), 50):
+            taken.append(at)
+            yield value[at : at + 50]
+
+    released, decision = _run(engine, "default", [_PLAIN, *deltas()])
+    assert (released, decision.action, decision.output_text) == (_PLAIN, Action.BLOCK, "policy words")
+    assert [fired.id for fired in decision.rules] == [rule]
+
+
+def test_what_an_own_pattern_may_have_begun_is_not_held_for_ever(engine: Engine) -> None:
+    """A pattern that any text may continue holds it back for so long, and then it goes on."""
+    text = f"Memo {'hello ' * 2 * LONGEST_PLACE}"
+    opening = engine.open(Content("", Direction.OUTPUT))
+    left = 0
+    for done, piece in enumerate(screen_stream(engine, opening, [text[:-600], text[-600:]])):
+        assert isinstance(piece, (str, Decision))
+        if isinstance(piece, str):
+            left += len(piece)
+        else:
+            assert piece.action is Action.ALLOW and done > 1
+    assert left == len(text)
+
+
+def test_what_no_rule_hides_holds_nothing_back(tiny_classifier: Classifier) -> None:
+    """A long link leaves as it comes where no rule acts on links."""
+    text = "version: 1\nname: default\nrules: [{id: pii, category: pii, threshold: 0.5, action: block, shadow: true}]\n"
+    engine = Engine(tiny_classifier, PolicyStore([parse_policy(text, "default.yaml")]))
+    host = "a-" * 400
+    pieces = list(screen_stream(engine, engine.open(Content("", Direction.OUTPUT)), [f"www.{host}", " so it is"]))
+    assert len(pieces) > 10 and "".join(str(piece) for piece in pieces[:-1]) == f"www.{host} so it is"
+
+
+def test_a_long_place_is_not_screened_at_every_step(tiny_classifier: Classifier) -> None:
+    """The work for what is held grows with its length and not with its square."""
+    rule = "{id: secret, category: secret, threshold: 0.5, action: rewrite, rewrite: mask}"
+    policy = parse_policy(f"version: 1\nname: default\nrules: [{rule}]\n", "default.yaml")
+    engine = Engine(tiny_classifier, PolicyStore([policy]))
+    chunks = []
+    for length in (500, 1000, 2000):
+        value = "sk-1" + "-".join(_random(1, length, _LETTERS))
+        _, decision = _run(engine, "default", [f"Take {value} or not."])
+        assert decision.action is Action.REWRITE
+        chunks.append(decision.chunks)
+    assert chunks[2] < 3 * chunks[1] < 9 * chunks[0]
