@@ -41,11 +41,11 @@ from guard.types import (
     Span,
     Timings,
 )
-from guard.window import MOST_COMING, Slice, Window
+from guard.window import Slice, Window
 
 #: Tokens that a slice may grow by while the end of a sentence is waited for.
 LONGEST_SENTENCE = 128
-#: Tokens that are held while the end of a place is waited for: the longest keys that people have.
+#: Tokens of the longest slice in which the end of a place is waited for, or half of a text's limit if that is less.
 LONGEST_PLACE = 4096
 
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
@@ -78,7 +78,7 @@ class Screening:
         usual = sizes.context + sizes.lookahead + sizes.step
         limit = engine.classifier.artifact.limits.max_text
         self._most_tokens = min(usual + LONGEST_SENTENCE, limit) - sizes.step
-        self._most_of_place = max(usual, min(LONGEST_PLACE, limit - usual - MOST_COMING))
+        self._most_of_place = max(usual, min(LONGEST_PLACE, limit // 2))
         self._openings = Openings(opening.policy, opening.content.direction, opening.content.tags)
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)

@@ -33,8 +33,8 @@ _MOST_PIECES = 8
 
 # A slice brings this share of what is held for the end of a place at least: a long one is not screened at every step.
 _SHARE = 2
-#: Tokens that a slice waits for at most while the end of a place is awaited, if its step is not larger.
-MOST_COMING = 1024
+# Tokens that a slice waits for at most while the end of a place is awaited, if its step is not larger.
+_MOST_COMING = 1024
 
 # Below this many characters nothing is gained by giving memory back.
 _KEEP = 4096
@@ -193,7 +193,7 @@ class Window:
         self._released = max(self._released, until)
         held = self._index(self._released)
         self._waiting = max(0, self._index(self._seen) - held - self._sizes.lookahead)
-        self._wanted = max(self._wanted, min(self._waiting // _SHARE, MOST_COMING))
+        self._wanted = max(self._wanted, min(self._waiting // _SHARE, _MOST_COMING))
         begin = max(self._first, held - self._sizes.context)
         if begin == held:
             self._base = self._released
