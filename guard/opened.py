@@ -17,9 +17,6 @@ from guard.recognizers import RECOGNIZERS, Recognizer
 from guard.types import Action, Direction, FiredRule, Span
 from guard.unfinished import Unfinished, unfinished, unfinished_re2
 
-# Code points of a form that may be longer than a usual lookahead.
-_LONG = 40
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -113,11 +110,10 @@ class Openings:
 
 
 def prepare() -> None:
-    """Compile what nearly every stream asks for."""
+    """Compile what streams may ask for, so that none waits for it."""
     for recognizer in RECOGNIZERS.values():
         for search in _searches(recognizer, False):
-            if search.longest is None or search.longest > _LONG:
-                search.compile()
+            search.compile()
 
 
 def _searches(recognizer: Recognizer, own: bool) -> tuple[Unfinished, ...]:
