@@ -25,6 +25,7 @@ from guard.judging import Finding, Subject, judge, log_failure, outcome_of, sinc
 from guard.language import language_of
 from guard.llm import Ask, NoAnswer, Rewriter
 from guard.normalize import normalize
+from guard.opened import prepare
 from guard.placeholders import Numbers
 from guard.policy.allow import lifted
 from guard.policy.evaluate import message_for
@@ -119,6 +120,7 @@ class Engine:
     def warm_up(self) -> None:
         """Screen a short text of its own in each language, so that no caller waits for what is loaded at first use."""
         unmask(normalize(_DISGUISED))
+        prepare()
         self.screen_batch([Content(text, direction) for text in _WARM_UP for direction in Direction])
 
     def screen(self, content: Content) -> Decision:

@@ -12,6 +12,8 @@ import re2
 
 from guard.normalize import normalize
 
+#: What :func:`compile_pattern` raises of a pattern that is none.
+Unreadable: type[Exception] = re2.error
 #: Code points of the longest pattern.
 MAX_PATTERN = 200
 
@@ -56,6 +58,9 @@ def compile_pattern(pattern: str, *, any_case: bool = False) -> Any:
     Args:
         pattern: See :func:`checked_pattern`.
         any_case: Match whatever the case.
+
+    Raises:
+        Unreadable: It is no pattern of RE2, or too large a one.
     """
     options = re2.Options()
     options.case_sensitive = not any_case

@@ -6,8 +6,12 @@ ends the stream: nothing that is held leaves any more, and the decision carries 
 
 A sentence that is to go is held until its end has come, as long as it is not longer than :data:`LONGEST_SENTENCE`, and
 goes whatever the slices until then show (:mod:`guard.doomed`). One whose beginning has left cannot be taken back, and
-blocks; so does one that is found where more has gone already than has left: of a whole text at least half stays, too.
-What follows is screened with what the reader has seen.
+blocks; so does one that is found where more has gone already than has stayed, and at the end a stream of which more has
+gone than stays, or nothing that can be seen: of a whole text at least half stays, too. What follows is screened with
+what the reader has seen.
+
+What a recognizer or a term finds is held until it is known where it ends, and so is what may become such a place
+(:mod:`guard.opened`), for :data:`LONGEST_PLACE` tokens. Then the stream ends with a block.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from guard.doomed import of_sentence, together, without
 from guard.engine import Engine, Opening, Steps
 from guard.errors import InvalidInput
 from guard.language import OTHER
+from guard.opened import Opened, Openings
 from guard.placeholders import Numbers
 from guard.policy.allow import is_evidence
 from guard.policy.evaluate import Outcome, message_for
@@ -40,6 +45,8 @@ from guard.window import Slice, Window
 
 #: Tokens that a slice may grow by while the end of a sentence is waited for.
 LONGEST_SENTENCE = 128
+#: Tokens of the longest slice in which the end of a place is waited for, or half of a text's limit if that is less.
+LONGEST_PLACE = 4096
 
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
 _MOST_HELD = 1 << 16
@@ -64,11 +71,15 @@ class Screening:
         self._found = _Found()
         self._closed = False
         self._numbers: Numbers | None = None
-        self._left = self._dropped = 0
+        self._dropped = 0
+        self._shown = False
         self._doomed: list[Rewrite] = []
         sizes = opening.policy.streaming
         usual = sizes.context + sizes.lookahead + sizes.step
-        self._most_tokens = min(usual + LONGEST_SENTENCE, engine.classifier.artifact.limits.max_text) - sizes.step
+        limit = engine.classifier.artifact.limits.max_text
+        self._most_tokens = min(usual + LONGEST_SENTENCE, limit) - sizes.step
+        self._most_of_place = max(usual, min(LONGEST_PLACE, limit // 2))
+        self._openings = Openings(opening.policy, opening.content.direction, opening.content.tags)
         most = min(engine.max_characters, _MOST_HELD)
         self._window = Window(opening.policy.streaming, engine.tokenise, max_characters=most)
 
@@ -135,19 +146,53 @@ class Screening:
             return ""
         piece = self._window.slice().seen(filter(of_sentence, self._found.rewrites))
         kept = self._without_doomed(piece)
-        until = _until(kept.rewrites, piece.part)
+        until = _until((done.span for done in kept.rewrites), piece.part)
         if self._doomed and until == piece.part.start and piece.tokens > self._most_tokens:
             # The end of the sentence that is to go has not come, and no more is held for it.
             return self._ended(piece, self._blocked((yield from self._screening(piece, _as_it_is(piece), False))))
         if (self._doomed or not piece.tokens) and is_blank(kept.text):
             # Nothing in it can be seen (a stream that begins with spaces, and ends), so there is nothing to screen.
+            if self._too_little(piece, kept.rewrites):
+                return self._ended(piece, self._blocked((yield from self._screening(piece, _as_it_is(piece), False))))
             return self._released(piece, kept.rewrites, until)
-        decision = yield from self._screening(piece, kept, self._dropped <= self._left)
+        stayed = piece.start + piece.part.start - self._dropped
+        decision = yield from self._screening(piece, kept, self._dropped <= stayed)
         if decision.message:
             return self._ended(piece, decision)
-        until = _until((*decision.rewrites, *decision.detections), piece.part)
+        if self._too_little(piece, decision.rewrites):
+            return self._ended(piece, self._blocked(decision))
+        opened = () if piece.last else self._opened(piece, kept)
+        until = _until_decided(decision, opened, piece)
+        if until == piece.part.start and piece.tokens > self._most_of_place:
+            # The end of a place has not come, and no more is held for it.
+            firm = [one for one in opened if not one.own]
+            until = _until((done.span for done in decision.rewrites), piece.part)
+            if firm or until == piece.part.start:
+                return self._ended(piece, self._blocked(decision, firm))
         self._found.add(piece, decision, until)
         return self._released(piece, decision.rewrites, until)
+
+    def _too_little(self, piece: Slice, rewrites: Sequence[Rewrite]) -> bool:
+        """True if the stream ends with this slice and more of it has gone than stays, or all that can be seen."""
+        if not piece.last:
+            return False
+        gone = [done.span for done in rewrites if done.operator is Operator.DROP_SENTENCE]
+        dropped = self._dropped + sum(span.end - span.start for span in gone)
+        if not dropped:
+            return False
+        rest: list[str] = []
+        at = piece.part.start
+        for done in rewrites:
+            rest += (piece.text[at : done.span.start], done.replacement)
+            at = done.span.end
+        rest.append(piece.text[at:])
+        return 2 * dropped > piece.start + len(piece.text) or not (self._shown or not is_blank("".join(rest)))
+
+    def _opened(self, piece: Slice, kept: Rewritten) -> tuple[Opened, ...]:
+        """Places that a slice may have begun and cuts off; where they begin in the slice as it came."""
+        part = Span(piece.part.start, kept.moved(piece.part.end))
+        found = self._openings.first(kept.text, part)
+        return tuple(replace(one, start=kept.original(Span(one.start, one.start + 1)).start) for one in found)
 
     def _ended(self, piece: Slice, decision: Decision) -> str:
         """End the stream with the decision about a slice; nothing of it leaves."""
@@ -172,8 +217,11 @@ class Screening:
         rewrites = () if decision.message else together(kept, decision.rewrites)
         return replace(decision, detections=detections, rewrites=rewrites)
 
-    def _blocked(self, last: Decision) -> Decision:
-        """The last decision as a block, for what it or one before it has found."""
+    def _blocked(self, last: Decision, opened: Sequence[Opened] = ()) -> Decision:
+        """The last decision as a block, for what it or one before it has found, or for what is too long to be found."""
+        known = {rule.id for rule in last.rules}
+        would = {one.rule.id: one for one in opened if one.rule.id not in known}
+        last = replace(last, rules=(*last.rules, *(one.fired for one in would.values())))
         rules = (*last.rules, *self._found.rules.values())
         text = message_for(self._opening.policy, Outcome(Action.BLOCK, rules, ()), last.language)
         return replace(last, action=Action.BLOCK, output_text=text, message=True, rewrites=())
@@ -198,7 +246,7 @@ class Screening:
                 self._names().keep(done.category, value, done.replacement)
         out.append(piece.text[at:until])
         text = "".join(out)
-        self._left += len(text)
+        self._shown = self._shown or not is_blank(text)
         self._window.release(piece.start + until)
         return text
 
@@ -269,9 +317,17 @@ def _released(screening: Screening) -> Iterator[str]:
             yield text
 
 
-def _until(found: Iterable[Detection | Rewrite], part: Span) -> int:
+def _until_decided(decision: Decision, opened: Iterable[Opened], piece: Slice) -> int:
+    """How far a slice may leave without tearing what was found in it, or what it may have begun."""
+    # What began before the part has been torn already.
+    spans = (*(done.span for done in decision.rewrites), *(found.span for found in decision.detections))
+    found = [span for span in spans if span.start >= piece.part.start]
+    return _until((*found, *(Span(one.start, len(piece.text) + 1) for one in opened)), piece.part)
+
+
+def _until(found: Iterable[Span], part: Span) -> int:
     """How far the part may leave without tearing something that was found: with more text it may be found otherwise."""
-    spans = [one.span for one in found]
+    spans = list(found)
     until = part.end
     while torn := [span.start for span in spans if span.start < until < span.end]:
         until = min(torn)

@@ -31,6 +31,11 @@ _HAN_PENDING = 12
 # How far a slice's beginning moves back to leave a word whole.
 _MOST_PIECES = 8
 
+# A slice brings this share of what is held for the end of a place at least: a long one is not screened at every step.
+_SHARE = 2
+# Tokens that a slice waits for at most while the end of a place is awaited, if its step is not larger.
+_MOST_COMING = 1024
+
 # Below this many characters nothing is gained by giving memory back.
 _KEEP = 4096
 
@@ -50,6 +55,11 @@ class Slice:
     start: int
     part: Span
     tokens: int
+
+    @property
+    def last(self) -> bool:
+        """True if nothing follows it."""
+        return self.part.end == len(self.text)
 
     def seen(self, done: Iterable[Rewrite]) -> Slice:
         """The slice with its context as it left.
@@ -103,6 +113,7 @@ class Window:
         self._wanted = sizes.lookahead + max(1, sizes.step // 4)
         self._coming = max(1, sizes.step // 2)
         self._closed = self._paused = False
+        self._waiting = 0  # tokens that are held beyond the lookahead: a place in them is not at its end
 
     @property
     def held(self) -> int:
@@ -119,7 +130,9 @@ class Window:
         """True if :meth:`pause` would let something leave."""
         fresh = len(self._starts) - self._index(self._seen)
         return (
-            not self._closed and fresh > 0 and len(self._starts) - self._index(self._released) > self._sizes.lookahead
+            not self._closed
+            and fresh > self._waiting // 8
+            and len(self._starts) - self._index(self._released) > self._sizes.lookahead
         )
 
     @property
@@ -179,6 +192,8 @@ class Window:
         """Text before a code point of the stream has left; what no slice needs any more is dropped."""
         self._released = max(self._released, until)
         held = self._index(self._released)
+        self._waiting = max(0, self._index(self._seen) - held - self._sizes.lookahead)
+        self._wanted = max(self._wanted, min(self._waiting // _SHARE, _MOST_COMING))
         begin = max(self._first, held - self._sizes.context)
         if begin == held:
             self._base = self._released

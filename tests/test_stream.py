@@ -74,7 +74,9 @@ def engine(classifier: _Recording) -> Engine:
 @pytest.fixture(scope="module")
 def plain_engine(tiny_classifier: Classifier) -> Engine:
     """An engine that several tests share."""
-    return Engine(tiny_classifier, _policies())
+    engine = Engine(tiny_classifier, _policies())
+    engine.warm_up()
+    return engine
 
 
 def _run(engine: Engine, deltas: Iterable[str | None], content: Content = _OUTPUT) -> tuple[str, Decision]:

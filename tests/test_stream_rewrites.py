@@ -102,6 +102,38 @@ def test_more_gone_than_left_blocks(engine: Engine) -> None:
     assert (released, decision.action) == ("", Action.BLOCK)
 
 
+@pytest.mark.parametrize(
+    "text", ["A hateword.", "\n A hateword. ", "A hateword of my own! Hello.", "Hello. A hateword!"]
+)
+def test_a_stream_of_which_more_goes_than_stays_ends_blocked(engine: Engine, text: str) -> None:
+    """At the end as much has to stay as of a whole text, and something has to be seen; the message stands for it."""
+    assert engine.screen(make_content(text, "output")).action is Action.BLOCK
+    for deltas in ([text], list(text)):
+        released, decision = _run(engine, deltas)
+        assert (released.strip(), decision.action, decision.message) == ("", Action.BLOCK, True)
+        assert decision.output_text == "policy words"
+        assert [rule.id for rule in decision.rules] == ["hate"]
+
+
+def test_what_has_left_stays_where_the_end_blocks(engine: Engine) -> None:
+    """The beginning that was shown is not taken back; none of what is held at the end follows it."""
+    text = _CALM + "The hateword of my own is my process, " + "the process, " * 3 + "to the world. "
+    released, decision = _run(engine, [text, 3 * _CALM, "Hello."])
+    assert released == 4 * _CALM + "Hello." and decision.action is Action.REWRITE
+    released, decision = _run(engine, [text, "Hello. "])
+    assert (released, decision.action, decision.output_text) == (_CALM, Action.BLOCK, "policy words")
+
+
+def test_a_beginning_that_goes_is_outweighed_by_what_follows(engine: Engine) -> None:
+    """A stream whose first sentence goes continues, as long as nothing more goes before enough has stayed."""
+    released, decision = _run(engine, ["A hateword. ", _CALM])
+    assert (released, decision.action) == (_CALM, Action.REWRITE)
+    bad = "A hateword of my own world is the process of the linux world, and of my process, too. "
+    released, decision = _run(engine, [bad, 8 * "Hello. ", bad, 9 * _CALM])
+    assert (decision.action, decision.output_text) == (Action.BLOCK, "policy words")
+    assert released and (8 * "Hello. ").startswith(released)
+
+
 def test_a_name_stands_for_a_value_all_through_a_stream(engine: Engine) -> None:
     """The same number has the same name in every slice, and other numbers have others; the context counts."""
     text = "".join(f"{_CALM}call 1380013800{n % 3}. " for n in range(9))

@@ -108,6 +108,31 @@ class TermMatcher:
             (terms.category, compile_pattern(pattern, any_case=True)) for terms in lists for pattern in terms.patterns
         ]
 
+    @property
+    def patterns(self) -> tuple[tuple[str, str], ...]:
+        """Every pattern, in any case, with its list's category."""
+        return tuple((category, str(pattern.pattern)) for category, pattern in self._patterns)
+
+    def begun(self, text: str, low: int, high: int) -> dict[str, int]:
+        """Where the end of a text cuts off what may become a term: the first such place of each list, patterns aside.
+
+        Args:
+            text: A NORMALISED text.
+            low: First code point that it may begin at.
+            high: One past the last one.
+        """
+        units = _UNIT.findall(_fold(text[low:]))
+        found: dict[str, int] = {}
+        at = low
+        for index, unit in enumerate(units):
+            if at >= high:
+                break
+            if unit in self._tree:
+                for category in _reachable(self._tree, units[index:]):
+                    found.setdefault(category, at)
+            at += len(unit)
+        return found
+
     def find(self, text: str) -> tuple[Hit, ...]:
         """Every place where a list has a term, by list and place; what overlaps in one list is one place.
 
@@ -168,6 +193,22 @@ class TermMatcher:
 def detections(hits: Iterable[Hit], normalized: Normalized) -> tuple[Detection, ...]:
     """Hits as detections, with spans of the ORIGINAL; they are certain."""
     return tuple(Detection(hit.category, normalized.original_span(hit.start, hit.end), 1.0, SOURCE) for hit in hits)
+
+
+def _reachable(node: dict[str | None, Any], units: Sequence[str]) -> set[str]:
+    """The lists with a term that begins with all the units and goes on."""
+    for unit in units:
+        following = node.get(_SPACE if unit.isspace() else unit)
+        if following is None:
+            return set()
+        node = following
+    below = [child for unit, child in node.items() if unit is not None]
+    found: set[str] = set()
+    while below:
+        node = below.pop()
+        found.update(node.get(None, ()))
+        below += [child for unit, child in node.items() if unit is not None]
+    return found
 
 
 def _fold(text: str) -> str:

@@ -8,7 +8,7 @@ it and is not found; a test reads the examples from there (brackets stand around
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from guard.normalize import Normalized
 from guard.recognizers.address_cn import AddressCn
@@ -44,6 +44,11 @@ class Recognizer(Protocol):
     @property
     def category(self) -> str:
         """What its matches are."""
+        ...
+
+    @property
+    def patterns(self) -> Sequence[Any]:
+        """What a match is found by: each lies in a match of one of these, which may be wider."""
         ...
 
     def find(self, text: str) -> list[Match]:

@@ -69,6 +69,16 @@ _CONTEXT = context(
 # Characters in front of a house that are looked at, and those of a street without its city.
 _NAME = 40
 _LONGEST_STREET = 12
+# A house with all that may belong to it in front: its street alone, or a province or a district and what follows.
+_RUN = "[\u4e00-\u9fff0-9A-Za-z]"
+_BEGUN = tuple(
+    re.compile(begin + _HOUSE.pattern)
+    for begin in (
+        f"{_RUN}{{0,{_LONGEST_STREET}}}",
+        f"{_PROVINCE.pattern}{_RUN}{{0,{_NAME}}}",
+        f"{_DISTRICT.pattern}{_RUN}{{0,{_NAME}}}",
+    )
+)
 
 
 class AddressCn:
@@ -76,6 +86,7 @@ class AddressCn:
 
     name = "address_cn"
     category = "pii.address_cn"
+    patterns = _BEGUN
 
     def find(self, text: str) -> list[Match]:
         """Every address in a normalised text, in order."""

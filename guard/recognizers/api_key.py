@@ -82,6 +82,7 @@ class ApiKey:
 
     name = "api_key"
     category = "secret.api_key"
+    patterns = (*(one.pattern for one in _SHAPES), _NAMES)
 
     def find(self, text: str) -> list[Match]:
         """Every key in a normalised text; one that has a shape may be found by its name, too."""

@@ -42,6 +42,8 @@ _SURE = 0.96
 
 # Most texts have no such run, and then nothing else is looked at.
 _RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){11,}")
+# What a number may be the whole of: the longest has nineteen digits.
+_CARD_RUN = re.compile("[0-9](?:[ \\-\u2010\u2013]?[0-9]){11,18}")
 _GROUP = re.compile("[0-9]+")
 _FOURS = (4, 4, 4, 4)
 # Group lengths as printed, the longest first: an expiry date may follow a number.
@@ -82,6 +84,7 @@ class BankCard:
 
     name = "bank_card"
     category = "pii.bank_card"
+    patterns = (_CARD_RUN,)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""

@@ -54,6 +54,7 @@ class CloudKey:
 
     name = "cloud_key"
     category = "secret.cloud_key"
+    patterns = (*(one.pattern for one in _SHAPES), _AWS_SECRET)
 
     def find(self, text: str) -> list[Match]:
         """Every key in a normalised text."""

@@ -53,6 +53,7 @@ class Email:
 
     name = "email"
     category = "pii.email"
+    patterns = (_ADDRESS,)
 
     def find(self, text: str) -> list[Match]:
         """Every address in a normalised text, in order."""

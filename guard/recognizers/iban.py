@@ -53,6 +53,7 @@ class Iban:
 
     name = "iban"
     category = "pii.iban"
+    patterns = (_NUMBER,)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""

@@ -48,6 +48,7 @@ class IdCard:
 
     name = "id_card"
     category = "pii.id_card"
+    patterns = (_NUMBER,)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""

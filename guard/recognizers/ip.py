@@ -68,6 +68,7 @@ class Ip:
 
     name = "ip"
     category = "pii.ip"
+    patterns = (_FOUR_PARTS, _SIX_PARTS)
 
     def find(self, text: str) -> list[Match]:
         """Every address in a normalised text."""

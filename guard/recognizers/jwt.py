@@ -37,6 +37,7 @@ class Jwt:
 
     name = "jwt"
     category = "secret.jwt"
+    patterns = (_TOKEN,)
 
     def find(self, text: str) -> list[Match]:
         """Every token in a normalised text, in order."""

@@ -193,6 +193,7 @@ class NationalId:
 
     name = "national_id"
     category = "pii.id_card"
+    patterns = (_ANY,)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""

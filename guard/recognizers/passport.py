@@ -51,6 +51,7 @@ class Passport:
 
     name = "passport"
     category = "pii.passport"
+    patterns = (_NUMBER, _LINE)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text."""

@@ -122,6 +122,7 @@ class Phone:
 
     name = "phone"
     category = "pii.phone"
+    patterns = (_PLUS, _MOBILE, _LANDLINE, _AMERICAN, _GROUPED)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text; the same digits may be matched by more than one form."""

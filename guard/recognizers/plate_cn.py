@@ -45,6 +45,7 @@ class PlateCn:
 
     name = "plate_cn"
     category = "pii.plate_cn"
+    patterns = (_PLATE,)
 
     def find(self, text: str) -> list[Match]:
         """Every plate in a normalised text, in order."""

@@ -32,6 +32,7 @@ _END = re.compile(r"-----END (?:[A-Z]{2,9} )?PRIVATE KEY(?: BLOCK)?-----")
 # Headers of encrypted and of PGP blocks, then the key.
 _HEADERS = re.compile(r"(?:(?:\s|\\[nr])*[A-Z][A-Za-z-]{3,20}: ?[A-Za-z0-9 ,.:()/+-]{1,120}?(?=[\r\n]|\\[nr]))*")
 _BODY = re.compile(r"(?:\\[nr]|[A-Za-z0-9+/=]|\s)*")
+_WHOLE = re.compile(f"{_BEGIN.pattern}{_HEADERS.pattern}{_BODY.pattern}(?:{_END.pattern})?")
 _AGE = re.compile(r"(?<![0-9A-Za-z])AGE-SECRET-KEY-1[0-9A-Z]{58}(?![0-9A-Za-z])")
 # Characters of a key's text at least, and different ones among them.
 _LEAST = 24
@@ -43,6 +44,7 @@ class PrivateKey:
 
     name = "private_key"
     category = "secret.private_key"
+    patterns = (_WHOLE, _AGE)
 
     def find(self, text: str) -> list[Match]:
         """Every block in a normalised text."""

@@ -55,6 +55,7 @@ class Ssn:
 
     name = "ssn"
     category = "pii.id_card"
+    patterns = (_NUMBER,)
 
     def find(self, text: str) -> list[Match]:
         """Every number in a normalised text, in order."""

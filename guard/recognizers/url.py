@@ -49,6 +49,7 @@ class Url:
 
     name = "url"
     category = "url"
+    patterns = (_SCHEME, _WWW, _DOMAIN)
 
     def find(self, text: str) -> list[Match]:
         """Every address in a normalised text; a bare domain's only where no fuller form begins."""

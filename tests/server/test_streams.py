@@ -77,6 +77,17 @@ def test_a_stream_ends_with_its_decision(stub: Any, ending: list[pb.ScreenStream
     assert decision.policy.startswith("default@")
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_a_value_longer_than_a_slice_is_covered(stub: Any, size: int) -> None:
+    """What the pattern of an address has begun is held until it is decided, whatever the deltas."""
+    address = f"{'.'.join('abcdefghijklmnopqrstuvwxyzabcd')}@{'x.' * 9}example.com"
+    text = f"mail {address}, the process is linux. " + "hello world " * 20
+    deltas = [_delta(text[at : at + size]) for at in range(0, len(text), size)]
+    *released, last = stub.ScreenStream(iter([_OPEN, *deltas, _CLOSE]), timeout=_TIMEOUT)
+    assert "".join(message.released.text for message in released) == text.replace(address, "*" * len(address))
+    assert last.decision.action == pb.ACTION_REWRITE
+
+
 def test_a_block_is_one_final_event(stub: Any) -> None:
     """A block ends the stream although the caller has not: one decision with the message, nothing of what is held."""
     done = threading.Event()
