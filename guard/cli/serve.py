@@ -156,10 +156,6 @@ def serve(
     one line an address. SIGHUP loads policies, model, certificates and tokens again; so does a change of
     their files.
     """
-    # First: what is loaded takes a second or more, in which a signal must not find Python's own ways.
-    from guard.server.signals import hold_signals
-
-    hold_signals()
     # Imported here: the other commands start without the server's weight.
     from guard.server.app import serve as run_server
     from guard.server.settings import Settings
