@@ -63,16 +63,15 @@ def _scripted(answer: Callable[[int, grpc.ServicerContext], None]) -> Iterator[t
         answer(len(calls), context)
         return pb.ScreenResponse(decision=pb.Decision(action=pb.ACTION_ALLOW)).SerializeToString()
 
-    with _serving("Screen", behave) as address:
+    with _serving("Screen", grpc.unary_unary_rpc_method_handler(behave)) as address:
         yield address, calls
 
 
 @contextmanager
-def _serving(method: str, behave: Callable[[bytes, grpc.ServicerContext], bytes]) -> Iterator[str]:
+def _serving(method: str, rpc: Any) -> Iterator[str]:
     """A real server with one method; its address."""
     server = grpc.server(ThreadPoolExecutor(2))
-    rpcs: dict[str, Any] = {method: grpc.unary_unary_rpc_method_handler(behave)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, rpcs),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {method: rpc}),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -106,6 +105,85 @@ def test_unavailable_is_tried_again(screen: Call) -> None:
         assert len(calls) == 3
 
 
+@pytest.mark.parametrize(
+    "drop", [lambda context: context.abort(grpc.StatusCode.CANCELLED, ""), grpc.ServicerContext.cancel]
+)
+def test_a_call_that_its_server_drops_is_tried_again(screen: Call, drop: Callable[[Any], object]) -> None:
+    """CANCELLED that the caller did not cause is a server that ends: repeated like one that was not found."""
+
+    def answer(count: int, context: grpc.ServicerContext) -> None:
+        if count < 3:
+            drop(context)
+
+    with _scripted(answer) as (address, calls):
+        assert screen(address, retries=2).allowed
+        assert len(calls) == 3
+    with _scripted(answer) as (address, calls):
+        with pytest.raises(Unavailable, match=rf"the guard at {address} dropped the call"):
+            screen(address, retries=0)
+        assert len(calls) == 1
+
+
+def test_a_stream_that_has_begun_is_not_repeated() -> None:
+    """A stream that its server drops when something of it was shown fails as unavailable: nothing is shown twice."""
+    calls: list[int] = []
+
+    def behave(_events: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        calls.append(1)
+        yield pb.ScreenStreamResponse(released=pb.StreamReleased(text="hel")).SerializeToString()
+        context.abort(grpc.StatusCode.CANCELLED, "")
+
+    async def asynchronous(address: str, shown: list[str]) -> None:
+        async with AsyncGuardClient(address, timeout=30) as client:
+            async for piece in client.screen_stream(["hello"]):
+                shown.append(piece)
+
+    with _serving("ScreenStream", grpc.stream_stream_rpc_method_handler(behave)) as address:
+        for kind in ("client", "aio"):
+            shown: list[str] = []
+            with pytest.raises(Unavailable, match="dropped the call"):
+                if kind == "client":
+                    with GuardClient(address, timeout=30) as client:
+                        shown.extend(client.screen_stream(["hello"]))
+                else:
+                    asyncio.run(asynchronous(address, shown))
+            assert kind == "client" or shown == ["hel"]
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", ["client", "aio"])
+def test_a_client_that_is_closed_during_a_call_says_so(kind: str) -> None:
+    """Closing a client ends its calls with an error that says so, whoever waits for them; nothing is repeated."""
+    entered, over = threading.Event(), threading.Event()
+
+    def answer(_count: int, _context: grpc.ServicerContext) -> None:
+        entered.set()
+        over.wait(60)
+
+    async def asynchronous(address: str) -> None:
+        client = AsyncGuardClient(address, timeout=60)
+        call = asyncio.ensure_future(client.screen("hello"))
+        await asyncio.to_thread(entered.wait)
+        await client.close()
+        await call
+
+    with _scripted(answer) as (address, calls):
+        try:
+            with pytest.raises(Unavailable, match="the client was closed during the call"):
+                if kind == "aio":
+                    asyncio.run(asynchronous(address))
+                else:
+                    client = GuardClient(address, timeout=60)
+                    with ThreadPoolExecutor(1) as pool:
+                        call = pool.submit(client.screen, "hello")
+                        entered.wait()
+                        client.close()
+                        call.result()
+        finally:
+            over.set()
+        assert len(calls) == 1
+
+
 def test_retries_are_bounded(screen: Call) -> None:
     """After the last retry the error is raised."""
     with _scripted(_fail(grpc.StatusCode.UNAVAILABLE)) as (address, calls):
@@ -126,7 +204,7 @@ def test_retries_are_bounded(screen: Call) -> None:
     ],
 )
 def test_other_failures_are_typed_and_not_repeated(screen: Call, code: grpc.StatusCode, kind: type[GuardError]) -> None:
-    """Every status becomes an error of the tree; none but UNAVAILABLE is tried again."""
+    """Every status becomes an error of the tree; none but those of a server that is not there is tried again."""
     with _scripted(_fail(code)) as (address, calls):
         with pytest.raises(kind):
             screen(address, retries=4)
