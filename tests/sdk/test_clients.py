@@ -116,7 +116,7 @@ def test_a_call_that_its_server_drops_is_tried_again(screen: Call, drop: Callabl
             drop(context)
 
     with _scripted(answer) as (address, calls):
-        assert screen(address, retries=2).allowed
+        assert screen(address, retries=4).allowed
         assert len(calls) == 3
     with _scripted(answer) as (address, calls):
         with pytest.raises(Unavailable, match=rf"the guard at {address} dropped the call"):
