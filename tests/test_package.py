@@ -111,7 +111,7 @@ def test_wheel_holds_the_package_alone(wheel: zipfile.ZipFile) -> None:
 def test_wheel_declares_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     """The wheel installs the command ``guard`` and carries the licence."""
     info = f"guard_sidecar-{__version__}.dist-info"
-    assert "guard = guard.cli.main:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "guard = guard.__main__:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert b"Apache License" in wheel.read(f"{info}/licenses/LICENSE")
 
 

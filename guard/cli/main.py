@@ -6,6 +6,7 @@ An error is a plain line on standard error, never a traceback.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -98,4 +99,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    # gRPC's library in C writes lines of its own to standard error, of every failed handshake one. What concerns a
+    # caller is in the errors; who looks for more sets the variable.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     sys.exit(run(sys.argv[1:]))

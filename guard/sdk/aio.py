@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -29,7 +30,9 @@ from guard.sdk.transport import (
     batch_request,
     batch_results,
     channel_options,
+    closed_during_call,
     closed_error,
+    task_cancelled,
     typed_error,
 )
 from guard.types import DEFAULT_ADDRESS, Decision, Info
@@ -63,7 +66,8 @@ class AsyncGuardClient:
         Args:
             address: ``HOST:PORT`` or ``unix:PATH``.
             timeout: Seconds that a call may take, its retries included.
-            retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+            retries: How often a call is repeated that found no server, or one that was ending, 0 to 4. Nothing else
+                is repeated, and no stream that has begun to come back.
             tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
             ca: File of the server's authorities in PEM; public ones if not given.
             cert: File of the client's certificate, where the server asks for one; with ``key``.
@@ -189,7 +193,8 @@ class AsyncGuardClient:
             SCREEN_STREAM, pb.ScreenStreamRequest.SerializeToString, pb.ScreenStreamResponse.FromString
         )
         called = partial(method, metadata=self._credentials.metadata())
-        async with aclosing(async_stream_events(called, opening, deltas, timeout, self._address)) as events:
+        events = async_stream_events(called, opening, deltas, timeout, self._address, lambda: self._closed)
+        async with aclosing(events):
             async for event in events:
                 yield event
 
@@ -203,4 +208,9 @@ class AsyncGuardClient:
         try:
             return await method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:
-            raise typed_error(error, self._address, seconds) from None
+            raise typed_error(error, self._address, seconds, closed=self._closed) from None
+        except asyncio.CancelledError:
+            # gRPC cancels what is in flight when the channel closes, as if the caller had.
+            if self._closed and not task_cancelled():
+                raise closed_during_call() from None
+            raise

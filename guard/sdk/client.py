@@ -62,7 +62,8 @@ class GuardClient:
         Args:
             address: ``HOST:PORT`` or ``unix:PATH``.
             timeout: Seconds that a call may take, its retries included.
-            retries: How often a call is repeated that found no server, 0 to 4. Nothing else is repeated.
+            retries: How often a call is repeated that found no server, or one that was ending, 0 to 4. Nothing else
+                is repeated, and no stream that has begun to come back.
             tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
             ca: File of the server's authorities in PEM; public ones if not given.
             cert: File of the client's certificate, where the server asks for one; with ``key``.
@@ -243,7 +244,7 @@ class GuardClient:
         if self._closed:
             raise closed_error()
         method = partial(self._screen_stream, metadata=self._credentials.metadata())
-        yield from stream_events(method, opening, deltas, timeout, self._address)
+        yield from stream_events(method, opening, deltas, timeout, self._address, lambda: self._closed)
 
     def _call(
         self,
@@ -257,4 +258,4 @@ class GuardClient:
         try:
             return method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:
-            raise typed_error(error, self._address, seconds) from None
+            raise typed_error(error, self._address, seconds, closed=self._closed) from None

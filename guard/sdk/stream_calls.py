@@ -12,7 +12,7 @@ import grpc
 from guard import wire
 from guard.sdk.deltas import AsyncDeltas, Deltas, read_async_deltas, read_deltas
 from guard.sdk.stream import Event, undecided
-from guard.sdk.transport import typed_error
+from guard.sdk.transport import closed_during_call, task_cancelled, typed_error
 from guard.v1 import guard_pb2 as pb
 
 # What grpc.aio says where a message meets a call that has ended, and seconds that the server's reason is waited for.
@@ -24,7 +24,12 @@ _AioCall: TypeAlias = "grpc.aio.StreamStreamCall[Any, pb.ScreenStreamResponse]"
 
 
 def stream_events(
-    method: Any, opening: pb.StreamOpen, deltas: Deltas, timeout: float | None, address: str
+    method: Any,
+    opening: pb.StreamOpen,
+    deltas: Deltas,
+    timeout: float | None,
+    address: str,
+    closed: Callable[[], bool],
 ) -> Generator[Event, None, None]:
     """Screen a stream over a synchronous channel.
 
@@ -34,6 +39,7 @@ def stream_events(
         deltas: Read in a thread of gRPC's.
         timeout: Seconds for the whole stream.
         address: For errors.
+        closed: Whether the client was closed meanwhile.
 
     Raises:
         GuardError: The call failed.
@@ -56,7 +62,7 @@ def stream_events(
     except grpc.RpcError as error:
         if sender.failure is not None:
             raise sender.failure from None
-        raise typed_error(error, address, timeout) from None
+        raise typed_error(error, address, timeout, closed=closed()) from None
     finally:
         sender.stopped = True
         call.cancel()
@@ -96,7 +102,12 @@ class _Sender:
 
 
 async def async_stream_events(
-    method: Any, opening: pb.StreamOpen, deltas: AsyncDeltas, timeout: float | None, address: str
+    method: Any,
+    opening: pb.StreamOpen,
+    deltas: AsyncDeltas,
+    timeout: float | None,
+    address: str,
+    closed: Callable[[], bool],
 ) -> AsyncGenerator[Event, None]:
     """As :func:`stream_events`, over an asynchronous channel; the deltas are read in a task of their own."""
     call: _AioCall = method(timeout=timeout)
@@ -115,7 +126,9 @@ async def async_stream_events(
         if failure := _failure(sending):
             raise failure from None
         if isinstance(error, grpc.aio.AioRpcError):
-            raise typed_error(await status.error(error), address, timeout) from None
+            raise typed_error(await status.error(error), address, timeout, closed=closed()) from None
+        if closed() and not task_cancelled():
+            raise closed_during_call() from None
         raise
     finally:
         call.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -37,7 +38,9 @@ _Options: TypeAlias = Sequence[tuple[str, int | str]]
 def channel_options(retries: int) -> _Options:
     """Options of a channel to a sidecar.
 
-    Only UNAVAILABLE is repeated, with backoff, and never beyond the call's deadline.
+    What found no server is repeated, with backoff, and never beyond the call's deadline: UNAVAILABLE, and CANCELLED,
+    which is how a server that is ending drops a call. gRPC repeats neither what this client has cancelled nor a stream
+    that was answered already.
 
     Raises:
         InvalidInput: ``retries`` is not in 0..4.
@@ -59,7 +62,7 @@ def channel_options(retries: int) -> _Options:
             "initialBackoff": "0.2s",
             "maxBackoff": "2s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         config = {"methodConfig": [{"name": [{"service": _SERVICE}], "retryPolicy": policy}]}
         options.append(("grpc.service_config", json.dumps(config)))
@@ -76,8 +79,15 @@ def batch_results(response: pb.ScreenBatchResponse) -> list[Result]:
     return [item_error(r.status) or wire.decision_from_proto(r.decision) for r in response.results]
 
 
-def typed_error(error: grpc.RpcError, address: str, timeout: float | None) -> GuardError:
-    """The error of guard's tree behind a failed call, with what to do about it."""
+def typed_error(error: grpc.RpcError, address: str, timeout: float | None, *, closed: bool) -> GuardError:
+    """The error of guard's tree behind a failed call, with what to do about it.
+
+    Args:
+        error: What gRPC raised.
+        address: Of the server.
+        timeout: Seconds that the call had.
+        closed: Whether the client was closed meanwhile.
+    """
     code, message = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
         return _unavailable(address, message)
@@ -88,7 +98,7 @@ def typed_error(error: grpc.RpcError, address: str, timeout: float | None) -> Gu
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return InternalError(f"{address}: no guard of this version (compare `guard --version` on both sides)")
     if code is grpc.StatusCode.CANCELLED:
-        return Unavailable("the client was closed during the call (make a new one)")
+        return closed_during_call() if closed else dropped_error(address)
     # gRPC's own bound on a message, far above the guard's; it has no details.
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
         return InvalidInput.of("content", "far over the limit on a message's bytes", "send less at once")
@@ -113,6 +123,22 @@ def _unavailable(address: str, message: str) -> Unavailable:
         cure = "it may speak TLS, or ask for a certificate: give ca, cert and key"
         return Unavailable(f"what listens at {address} closes the connection ({cure})")
     return Unavailable(f"no guard answers at {address} (start one with `guard serve`, or give its address)")
+
+
+def dropped_error(address: str) -> Unavailable:
+    """The error of a call that was cancelled, and not by its caller."""
+    return Unavailable(f"the guard at {address} dropped the call, the text counts as unscreened (it is ending: retry)")
+
+
+def task_cancelled() -> bool:
+    """True if the running task is being cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def closed_during_call() -> Unavailable:
+    """The error of a call whose client was closed before its answer."""
+    return Unavailable("the client was closed during the call (make a new one)")
 
 
 def closed_error() -> Unavailable:

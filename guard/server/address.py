@@ -49,7 +49,7 @@ def _check_port_free(address: Address, option: str) -> None:
                 probe.bind(place)
                 probe.listen(1)
             except OSError as error:
-                raise _refusal(address, error, option) from None
+                raise refusal(address, error, option) from None
 
 
 def _check_path_free(address: Address, option: str) -> None:
@@ -68,12 +68,18 @@ def _check_path_free(address: Address, option: str) -> None:
                 return
             raise Unavailable(f"{address}: cannot write to {directory} (create it, or listen elsewhere)") from None
         except OSError as error:
-            raise _refusal(address, error, option) from None
-    raise _refusal(address, OSError(errno.EADDRINUSE, ""), option)
+            raise refusal(address, error, option) from None
+    raise in_use(address, option)
 
 
-def _refusal(address: Address, error: OSError, option: str) -> Unavailable:
+def in_use(address: Address, option: str = "--listen") -> Unavailable:
+    """The error of an address at which another server listens."""
+    return Unavailable(f"{address} is already in use (stop what listens there, or give {option} another address)")
+
+
+def refusal(address: Address, error: OSError, option: str = "--listen", *, of: Path | None = None) -> Unavailable:
+    """The error of an address at which a server cannot listen, or of a file that it needs for that."""
     if error.errno == errno.EADDRINUSE:
-        return Unavailable(f"{address} is already in use (stop what listens there, or give {option} another address)")
+        return in_use(address, option)
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return Unavailable(f"{address}: {reason} (give {option} another address)")
+    return Unavailable(f"{address}: {f'{of}: ' if of else ''}{reason} (give {option} another address)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import grpc
 from grpc_reflection.v1alpha import reflection
@@ -28,6 +30,7 @@ from guard.server.decision_log import open_log
 from guard.server.health import Health
 from guard.server.heap import set_aside
 from guard.server.live import Live
+from guard.server.lock import SocketLock
 from guard.server.logs import configure_logs
 from guard.server.metrics import Metrics, ServerState
 from guard.server.metrics_port import MetricsPort
@@ -36,6 +39,7 @@ from guard.server.reload import Reloader, model_source, policy_source
 from guard.server.screener import Screener
 from guard.server.servicer import SERVICE, GuardServicer
 from guard.server.settings import Settings
+from guard.server.signals import release_reload
 from guard.server.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -46,6 +50,9 @@ _TRANSPORT_HEADROOM = 4
 
 # Seconds that the decision log has to write what waits, after the last request.
 _FLUSH = 5.0
+
+# Seconds at least that threads have to end in, where the grace is used up: those that do nothing end at once.
+_LEAST_PATIENCE = 1.0
 
 # Language models that are waited for at once, where a policy asks one; a thread each.
 _MOST_ASKED = 16
@@ -82,6 +89,7 @@ class GuardServer:
         addresses: Where it listens, with the real ports; empty before :meth:`start`.
         metrics_address: Where its metrics are; None without such a port, and before :meth:`start`.
         screener: Decides; its ``load`` says what waits and what was counted.
+        outlasted: True if threads were at work when it had stopped: Python waits for them before a process ends.
     """
 
     def __init__(self, engine: Engine, settings: Settings, files: Files | None = None) -> None:
@@ -99,6 +107,7 @@ class GuardServer:
         files = files or Files.of(settings)
         self.addresses: tuple[Address, ...] = ()
         self.metrics_address: Address | None = None
+        self.outlasted = False
         self._settings = settings
         self._access = Access(settings)
         self._live = Live(engine, lambda old: _log.info("no call uses model %s any more", old.artifact.identity))
@@ -143,6 +152,7 @@ class GuardServer:
         )
         self._watching: asyncio.Task[None] | None = None
         self._metrics_port: MetricsPort | None = None
+        self._locks: list[SocketLock] = []
         self._serving = False
         self._health = Health((SERVICE,))
         self._server = grpc.aio.server(
@@ -170,10 +180,12 @@ class GuardServer:
             # All before the first: gRPC gives no bound address back.
             for address in self._settings.addresses:
                 check_free(address)
+                if address.path:
+                    self._locks.append(SocketLock(address, int(self._settings.socket_mode, 8)))
             self._open_metrics()
             self.addresses = tuple(self._bind(address) for address in self._settings.addresses)
         except Unavailable:
-            await self._end(0)
+            await self._end(time.monotonic())
             raise
         await self._server.start()
         await self._health.serving()
@@ -182,12 +194,10 @@ class GuardServer:
             self._watching = asyncio.ensure_future(self._reloader.run(self._settings.watch))
 
     async def reload(self) -> None:
-        """Load policies, model, tokens and certificates again, and open the decision log's file anew.
+        """Load policies, model, tokens and certificates again.
 
         What is broken is logged and counted, and what was loaded before stays.
         """
-        if self._decision_log is not None:
-            self._decision_log.reopen()
         await self._reloader.reload()
 
     async def stop(self) -> None:
@@ -197,12 +207,12 @@ class GuardServer:
         # gRPC may leave a call unanswered that comes in the moment in which it stops, for as long as another is in
         # flight: so calls are refused here, and it stops when none is.
         self._servicer.drain()
-        began = time.monotonic()
+        until = time.monotonic() + self._settings.grace
         with suppress(TimeoutError):
             await asyncio.wait_for(self._servicer.idle(), self._settings.grace)
         self._health.end_watches()
-        await self._server.stop(max(0.0, self._settings.grace - (time.monotonic() - began)))
-        await self._end(None)
+        await self._server.stop(max(0.0, until - time.monotonic()))
+        await self._end(until)
 
     def _bind(self, address: Address) -> Address:
         try:
@@ -229,18 +239,29 @@ class GuardServer:
             log_dropped=0 if log is None else log.dropped,
         )
 
-    async def _end(self, grace: float | None) -> None:
+    async def _end(self, until: float) -> None:
+        """End everything at once; what is at work has until then, on the clock of :func:`time.monotonic`."""
+        self.outlasted = self._reloader.busy
         if self._watching is not None:
             self._watching.cancel()
-        await self._server.stop(grace)
-        # A text that is at work outlasts the grace; meanwhile the loop tells its caller.
-        await asyncio.to_thread(self._batcher.close)
-        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        await self._server.stop(None)
+        # Nothing is decided any more. Before all that may take its time: whoever waits for the end may lose patience.
         if self._decision_log is not None:
             await asyncio.to_thread(self._decision_log.close, _FLUSH)
+        # A text that is at work cannot be stopped, only left alone: in a thread that nothing waits for.
+        shutting = Thread(target=self._shut_threads, name="shut", daemon=True)
+        shutting.start()
+        await asyncio.to_thread(shutting.join, max(_LEAST_PATIENCE, until - time.monotonic()))
+        self.outlasted |= shutting.is_alive()
         if self._metrics_port is not None:
             await asyncio.to_thread(self._metrics_port.close)
+        for lock in self._locks:
+            lock.release()
+
+    def _shut_threads(self) -> None:
+        self._batcher.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._asking.shutdown(wait=True, cancel_futures=True)
 
 
 def serve(settings: Settings) -> None:
@@ -269,8 +290,10 @@ async def _serve(engine: Engine, settings: Settings, files: Files) -> None:
         loop.add_signal_handler(number, asked_to_end.set)
     server = GuardServer(engine, settings, files)
     await server.start()
-    reloads: set[asyncio.Task[None]] = set()
-    loop.add_signal_handler(signal.SIGHUP, lambda: _remember(reloads, loop.create_task(server.reload())))
+    asked_to_reload = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, asked_to_reload.set)
+    release_reload()
+    reloading = loop.create_task(_reload(server, asked_to_reload))
     if server.metrics_address is not None:
         _log.info("metrics on http://%s/metrics", server.metrics_address)
     loaded = _loaded(engine)
@@ -283,13 +306,20 @@ async def _serve(engine: Engine, settings: Settings, files: Files) -> None:
     loop.remove_signal_handler(signal.SIGINT)
     _log.info("draining, at most %g s", settings.grace)
     await server.stop()
+    reloading.cancel()
     _log.info("stopped")
+    if server.outlasted:
+        # The grace is over: nothing that matters is left but what cannot be stopped.
+        sys.stdout.flush()
+        os._exit(0)
 
 
-def _remember(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
-    """Keep a task until it is done: the loop itself does not."""
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
+async def _reload(server: GuardServer, asked: asyncio.Event) -> None:
+    """Load again whenever that was asked for; what is asked while it loads, however often, makes one more load."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        await server.reload()
 
 
 def _loaded(engine: Engine) -> str:

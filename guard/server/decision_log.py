@@ -13,7 +13,9 @@ import logging
 import os
 import secrets
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from threading import Condition, Thread
 
 from guard.errors import InvalidInput, Unavailable, place_of
@@ -26,7 +28,9 @@ _log = logging.getLogger(__name__)
 
 _LEAST_KEY = 16
 _STANDARD_OUTPUT = "-"
+# Records that are written at once, and characters in them after which no further one is taken.
 _BATCH = 256
+_BATCH_HELD = 1024 * 1024
 # Characters in all that waiting records may hold; without texts they hold next to none.
 _MOST_HELD = 32 * 1024 * 1024
 # A text with more characters is not kept whoever asks for it: it would crowd out thousands of others.
@@ -133,10 +137,6 @@ class DecisionLog:
             self._waiting.append(record)
             self._wake.notify()
 
-    def reopen(self) -> None:
-        """Open the file anew before the next record: somebody may have moved it away."""
-        self._target.reopen()
-
     def close(self, timeout: float) -> None:
         """Write what waits and end.
 
@@ -155,21 +155,37 @@ class DecisionLog:
 
     def _write_all(self) -> None:
         while batch := self._take():
-            for record in batch:
-                try:
-                    self._target.write(record.model, record.to_json().encode("utf-8", "surrogatepass") + b"\n")
-                except OSError as error:
-                    if not self._failing:
-                        _log.error("decision log: %s (records are dropped until it can be written)", error.strerror)
-                    self._failing = True
-                    self._drop(1)
-                except Exception as error:  # a defect must not cost the records that follow
-                    _log.error("decision log: a record was dropped: %s", place_of(error))
-                    self._drop(1)
-                else:
-                    self._failing = False
-                    self._written += 1
+            for model, records in groupby(batch, lambda record: record.model):
+                self._write(model, [line for line in map(self._line, records) if line])
         self._target.close()
+
+    def _line(self, record: Record) -> bytes:
+        """The record's line; none, and it counts as dropped, where there is a defect."""
+        try:
+            return record.to_json().encode("utf-8", "surrogatepass") + b"\n"
+        except Exception as error:  # it must not cost the records that follow
+            _log.error("decision log: a record was dropped: %s", place_of(error))
+            self._drop(1)
+            return b""
+
+    def _write(self, model: str, lines: Sequence[bytes]) -> None:
+        while lines:
+            try:
+                written = self._target.write(model, lines)
+            except Exception as error:
+                self._fail(error)
+                self._drop(len(lines))
+                return
+            self._failing = False
+            self._written += written
+            lines = lines[written:]
+
+    def _fail(self, error: Exception) -> None:
+        """Say once why nothing can be written."""
+        if not self._failing:
+            reason = error.strerror if isinstance(error, OSError) else place_of(error)
+            _log.error("decision log: %s (records are dropped until it can be written)", reason)
+        self._failing = True
 
     def _drop(self, records: int) -> None:
         with self._wake:
@@ -179,8 +195,12 @@ class DecisionLog:
         """The next records, waited for; none if there will be none."""
         with self._wake:
             self._wake.wait_for(lambda: self._waiting or self._closing)
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            self._held -= sum(map(_size, batch))
+            batch: list[Record] = []
+            size = 0
+            while self._waiting and len(batch) < _BATCH and size < _BATCH_HELD:
+                batch.append(self._waiting.popleft())
+                size += _size(batch[-1])
+            self._held -= size
             return batch
 
 
@@ -199,6 +219,9 @@ def open_log(settings: Settings) -> DecisionLog | None:
     if str(path) != _STANDARD_OUTPUT:
         try:
             target = LogFile(path, max_bytes=settings.decision_log_max_bytes, files=settings.decision_log_files)
+        except BlockingIOError:
+            cure = "give every guard a file of its own"
+            raise Unavailable(f"decision_log: {path} is written by another process ({cure})") from None
         except OSError as error:
             raise Unavailable(
                 f"decision_log: {path} cannot be written: {error.strerror} (create its directory, or log elsewhere)"

@@ -6,17 +6,27 @@ nothing here tells more than counts and names of policies: keep the port inside 
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Lock, Thread
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from guard.address import Address
-from guard.errors import Unavailable
+from guard.errors import Unavailable, place_of
 from guard.server.address import check_free
+
+_log = logging.getLogger(__name__)
+
+# Connections that are open at once, and those that the system lets wait for one.
+_OPEN = 32
+_WAITING = 128
 
 _TEXT = "text/plain; charset=utf-8"
 
@@ -60,8 +70,40 @@ class MetricsPort:
 
 def _server_class(address: Address) -> type[ThreadingHTTPServer]:
     class Server(ThreadingHTTPServer):
+        """A thread a connection, and a bound on both: above it the oldest has to go.
+
+        An answer takes milliseconds, so the oldest is one that says nothing, or a byte now and then; nobody who asks
+        for something waits for it.
+        """
+
         address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         daemon_threads = True
+        request_queue_size = _WAITING
+
+        def __init__(self, *args: Any) -> None:
+            self._lock = Lock()
+            self._open: dict[socket.socket, None] = {}
+            super().__init__(*args)
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            with self._lock:
+                if len(self._open) >= _OPEN:
+                    oldest = next(iter(self._open))
+                    del self._open[oldest]
+                    with suppress(OSError):  # it has left by itself
+                        oldest.shutdown(socket.SHUT_RDWR)
+                self._open[request] = None
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            with self._lock:
+                self._open.pop(request, None)
+            super().shutdown_request(request)
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            error = sys.exception()
+            if error is not None and not isinstance(error, OSError):  # which is a caller that left, or was too slow
+                _log.error("metrics: a request failed: %s", place_of(error))
 
     return Server
 

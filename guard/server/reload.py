@@ -53,6 +53,11 @@ class Reloader:
         self._count = count
         self._one_at_a_time = asyncio.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """True while something is being loaded, or looked at."""
+        return self._one_at_a_time.locked()
+
     async def run(self, interval: float) -> None:
         """Load again what has changed, for ever.
 

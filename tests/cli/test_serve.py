@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
+from guard import Unavailable
 from guard.cli.serve import serve
 from guard.sdk.client import GuardClient
 from guard.server.settings import Settings
+from tests.certificates import Authority
 from tests.cli.conftest import Command
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -95,3 +101,25 @@ def test_bad_options(command: Command, tiny_model_dir: Path, tmp_path: Path) -> 
     ):
         outcome = command("serve", "--model", tiny_model_dir, option, value)
         assert outcome.code == 2 and outcome.err.startswith(said), outcome
+
+
+def test_failed_handshakes_write_no_lines_of_their_own(tiny_model_dir: Path, tmp_path: Path) -> None:
+    """What gRPC's library has to say about callers that speak no TLS stays out of the log: every line is JSON."""
+    authority = Authority(tmp_path)
+    pair = authority.issue("server")
+    options = ["--tls-cert", pair.cert, "--tls-key", pair.key, "--tls-client-ca", authority.ca, "--log-format", "json"]
+    with _serving("--listen", "127.0.0.1:0", "--model", tiny_model_dir, *options) as process:
+        assert process.stdout is not None and process.stderr is not None
+        address = process.stdout.readline().split()[3]
+        with GuardClient(address, ca=authority.ca, retries=0) as client, pytest.raises(Unavailable):
+            client.screen("hello")
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as caller:
+            caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with suppress(ConnectionResetError):
+                while caller.recv(1024):
+                    pass
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        events = [json.loads(line) for line in process.stderr]
+    assert events[-1]["message"] == "stopped"

@@ -63,16 +63,15 @@ def _scripted(answer: Callable[[int, grpc.ServicerContext], None]) -> Iterator[t
         answer(len(calls), context)
         return pb.ScreenResponse(decision=pb.Decision(action=pb.ACTION_ALLOW)).SerializeToString()
 
-    with _serving("Screen", behave) as address:
+    with _serving("Screen", grpc.unary_unary_rpc_method_handler(behave)) as address:
         yield address, calls
 
 
 @contextmanager
-def _serving(method: str, behave: Callable[[bytes, grpc.ServicerContext], bytes]) -> Iterator[str]:
+def _serving(method: str, rpc: Any) -> Iterator[str]:
     """A real server with one method; its address."""
     server = grpc.server(ThreadPoolExecutor(2))
-    rpcs: dict[str, Any] = {method: grpc.unary_unary_rpc_method_handler(behave)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, rpcs),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {method: rpc}),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -106,6 +105,90 @@ def test_unavailable_is_tried_again(screen: Call) -> None:
         assert len(calls) == 3
 
 
+@pytest.mark.parametrize(
+    "drop", [lambda context: context.abort(grpc.StatusCode.CANCELLED, ""), lambda context: context.cancel()]
+)
+def test_a_call_that_its_server_drops_is_tried_again(screen: Call, drop: Callable[[Any], object]) -> None:
+    """CANCELLED that the caller did not cause is a server that ends: repeated like one that was not found."""
+
+    def answer(count: int, context: grpc.ServicerContext) -> None:
+        if count < 3:
+            drop(context)
+
+    with _scripted(answer) as (address, calls):
+        assert screen(address, retries=4).allowed
+        assert len(calls) == 3
+    with _scripted(answer) as (address, calls):
+        with pytest.raises(Unavailable, match=rf"the guard at {address} dropped the call"):
+            screen(address, retries=0)
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["client", "aio"])
+def test_a_stream_that_has_begun_is_not_repeated(kind: str) -> None:
+    """A stream that its server drops when something of it was shown fails as unavailable: nothing is shown twice."""
+    calls: list[int] = []
+    shown: list[str] = []
+
+    def behave(_events: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        calls.append(1)
+        yield pb.ScreenStreamResponse(released=pb.StreamReleased(text="hel")).SerializeToString()
+        context.abort(grpc.StatusCode.CANCELLED, "")
+
+    def over_grpc(address: str) -> None:
+        with GuardClient(address, timeout=30) as client:
+            stream = client.screen_stream(["hello"])
+            shown.append(next(stream))
+            next(stream)
+
+    async def over_aio(address: str) -> None:
+        async with AsyncGuardClient(address, timeout=30) as client:
+            stream = client.screen_stream(["hello"])
+            shown.append(await anext(stream))
+            await anext(stream)
+
+    with (
+        _serving("ScreenStream", grpc.stream_stream_rpc_method_handler(behave)) as address,
+        pytest.raises(Unavailable, match="dropped the call"),
+    ):
+        over_grpc(address) if kind == "client" else asyncio.run(over_aio(address))
+    assert shown == ["hel"]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["client", "aio"])
+def test_a_client_that_is_closed_during_a_call_says_so(kind: str) -> None:
+    """Closing a client ends its calls with an error that says so, whoever waits for them; nothing is repeated."""
+    entered, over = threading.Event(), threading.Event()
+
+    def answer(_count: int, _context: grpc.ServicerContext) -> None:
+        entered.set()
+        over.wait(60)
+
+    def over_grpc(address: str) -> None:
+        client = GuardClient(address, timeout=60)
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.screen, "hello")
+            entered.wait()
+            client.close()
+            call.result()
+
+    async def over_aio(address: str) -> None:
+        client = AsyncGuardClient(address, timeout=60)
+        call = asyncio.ensure_future(client.screen("hello"))
+        await asyncio.to_thread(entered.wait)
+        await client.close()
+        await call
+
+    with _scripted(answer) as (address, calls):
+        try:
+            with pytest.raises(Unavailable, match="the client was closed during the call"):
+                over_grpc(address) if kind == "client" else asyncio.run(over_aio(address))
+        finally:
+            over.set()
+        assert len(calls) == 1
+
+
 def test_retries_are_bounded(screen: Call) -> None:
     """After the last retry the error is raised."""
     with _scripted(_fail(grpc.StatusCode.UNAVAILABLE)) as (address, calls):
@@ -126,7 +209,7 @@ def test_retries_are_bounded(screen: Call) -> None:
     ],
 )
 def test_other_failures_are_typed_and_not_repeated(screen: Call, code: grpc.StatusCode, kind: type[GuardError]) -> None:
-    """Every status becomes an error of the tree; none but UNAVAILABLE is tried again."""
+    """Every status becomes an error of the tree; none but those of a server that is not there is tried again."""
     with _scripted(_fail(code)) as (address, calls):
         with pytest.raises(kind):
             screen(address, retries=4)
@@ -203,7 +286,10 @@ def test_results_that_are_not_one_per_text_are_refused() -> None:
     def behave(_raw: bytes, _context: grpc.ServicerContext) -> bytes:
         return pb.ScreenBatchResponse(results=[answer]).SerializeToString()
 
-    with _serving("ScreenBatch", behave) as address, GuardClient(address, timeout=30) as client:
+    with (
+        _serving("ScreenBatch", grpc.unary_unary_rpc_method_handler(behave)) as address,
+        GuardClient(address, timeout=30) as client,
+    ):
         assert len(client.screen_batch(["a"])) == 1
         for items in (["a", "b"], ["a", "", "b"]):
             with pytest.raises(InternalError, match="1 results for 2 texts"):

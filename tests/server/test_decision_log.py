@@ -6,8 +6,14 @@ import hashlib
 import hmac
 import json
 import os
+import resource
+import shutil
 import stat
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +28,7 @@ from guard.server.settings import Settings
 from guard.types import Action, Content, Decision
 from tests.serving import sidecar
 
+_ROOT = Path(__file__).resolve().parents[2]
 _KEY = b"0123456789abcdef0123456789abcdef"
 _SECRET = "wordthatnobodymaylog"
 
@@ -33,16 +40,16 @@ class _Target:
         self.lines: list[bytes] = []
         self.gate = threading.Event()
         self.full = False
+        self.most = 1000
         self.closed = False
 
-    def write(self, model: str, line: bytes) -> None:
+    def write(self, model: str, lines: Sequence[bytes]) -> int:
         self.gate.wait()
         if self.full:
             raise OSError(28, "No space left on device")
-        self.lines.append(line)
-
-    def reopen(self) -> None:
-        pass
+        written = lines[: self.most]
+        self.lines += written
+        return len(written)
 
     def close(self) -> None:
         self.closed = True
@@ -219,7 +226,7 @@ def test_files_are_rotated_by_size(tmp_path: Path) -> None:
     size = len(_line(0))
     log = LogFile(path, max_bytes=2 * size, files=3)
     for number in range(9):
-        log.write("m@0123456789ab", _line(number))
+        log.write("m@0123456789ab", [_line(number)])
     log.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["d.jsonl", "d.jsonl.1", "d.jsonl.2"]
     assert [_numbers(tmp_path / name) for name in ("d.jsonl", "d.jsonl.1", "d.jsonl.2")] == [[8], [6, 7], [4, 5]]
@@ -230,7 +237,7 @@ def test_one_file_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     log = LogFile(path, max_bytes=len(_line(0)), files=1)
     for number in range(3):
-        log.write("m@0123456789ab", _line(number))
+        log.write("m@0123456789ab", [_line(number)])
     log.close()
     assert [file.name for file in tmp_path.iterdir()] == ["d.jsonl"]
     assert _numbers(path) == [2]
@@ -240,12 +247,12 @@ def test_a_file_holds_one_model(tmp_path: Path) -> None:
     """Another model begins another file, also after a restart: replay compares the scores of one model only."""
     path = tmp_path / "d.jsonl"
     log = LogFile(path, max_bytes=10_000, files=5)
-    log.write("a@0123456789ab", _line(0, "a@0123456789ab"))
-    log.write("b@0123456789ab", _line(1, "b@0123456789ab"))
+    log.write("a@0123456789ab", [_line(0, "a@0123456789ab")])
+    log.write("b@0123456789ab", [_line(1, "b@0123456789ab")])
     log.close()
     again = LogFile(path, max_bytes=10_000, files=5)
-    again.write("b@0123456789ab", _line(2, "b@0123456789ab"))
-    again.write("c@0123456789ab", _line(3, "c@0123456789ab"))
+    again.write("b@0123456789ab", [_line(2, "b@0123456789ab")])
+    again.write("c@0123456789ab", [_line(3, "c@0123456789ab")])
     again.close()
     assert [_numbers(tmp_path / name) for name in ("d.jsonl", "d.jsonl.1", "d.jsonl.2")] == [[3], [1, 2], [0]]
 
@@ -256,22 +263,156 @@ def test_a_torn_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "d.jsonl"
     path.write_bytes(_line(0) + torn)
     log = LogFile(path, max_bytes=1_000_000, files=5)
-    log.write("m@0123456789ab", _line(2))
+    log.write("m@0123456789ab", [_line(2)])
     log.close()
     assert _numbers(path) == [0, 2]
 
 
-def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
-    """After reopen the lines go to the path again, as those who rotate from outside expect."""
+def _log_file(path: Path, *, max_bytes: int = 1_000_000, files: int = 5) -> LogFile:
+    return LogFile(path, max_bytes=max_bytes, files=files)
+
+
+def test_lines_of_one_write_are_parted_by_the_size(tmp_path: Path) -> None:
+    """Of many lines at once those are written that have room; one that is larger than a file has one of its own."""
     path = tmp_path / "d.jsonl"
-    log = LogFile(path, max_bytes=10_000, files=5)
-    log.write("m@0123456789ab", _line(0))
-    os.replace(path, tmp_path / "moved")
-    log.write("m@0123456789ab", _line(1))
-    log.reopen()
-    log.write("m@0123456789ab", _line(2))
+    log = _log_file(path, max_bytes=2 * len(_line(0)))
+    lines = [_line(number) for number in range(5)] + [_line(10**100), _line(6)]
+    while lines:
+        lines = lines[log.write("m@0123456789ab", lines) :]
     log.close()
-    assert (_numbers(tmp_path / "moved"), _numbers(path)) == ([0, 1], [2])
+    files = ("d.jsonl.3", "d.jsonl.2", "d.jsonl.1", "d.jsonl")
+    assert [_numbers(tmp_path / name) for name in files] == [[2, 3], [4], [10**100], [6]]
+
+
+def test_a_file_that_somebody_else_empties_goes_on(tmp_path: Path) -> None:
+    """Who copies the file and empties it (copytruncate) loses nothing, and finds no hole where the old lines were."""
+    path = tmp_path / "d.jsonl"
+    log = _log_file(path, max_bytes=3 * len(_line(0)))
+    log.write("m@0123456789ab", [_line(0), _line(1)])
+    os.truncate(path, 0)
+    assert log.write("m@0123456789ab", [_line(2), _line(3), _line(4)]) == 3  # its size is the real one
+    log.close()
+    assert _numbers(path) == [2, 3, 4]
+    assert b"\0" not in path.read_bytes()
+
+
+def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    """Who moves the file away needs to tell nobody: the next lines go to the path again."""
+    path = tmp_path / "d.jsonl"
+    log = _log_file(path)
+    log.write("m@0123456789ab", [_line(0)])
+    os.replace(path, tmp_path / "moved")
+    log.write("m@0123456789ab", [_line(1)])
+    log.close()
+    assert (_numbers(tmp_path / "moved"), _numbers(path)) == ([0], [1])
+
+
+def test_what_would_go_into_a_deleted_file_is_not_written(tmp_path: Path) -> None:
+    """A deleted file is begun anew; where its directory is gone lines are refused, until it is there again."""
+    path = tmp_path / "logs" / "d.jsonl"
+    path.parent.mkdir()
+    log = _log_file(path)
+    log.write("m@0123456789ab", [_line(0)])
+    path.unlink()
+    log.write("m@0123456789ab", [_line(1)])
+    assert _numbers(path) == [1]
+    shutil.rmtree(path.parent)
+    with pytest.raises(FileNotFoundError):
+        log.write("m@0123456789ab", [_line(2)])
+    path.parent.mkdir()
+    log.write("m@0123456789ab", [_line(3)])
+    log.close()
+    assert _numbers(path) == [3]
+
+
+def test_a_file_that_cannot_be_rotated_grows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the older file cannot be replaced nothing is lost: the file grows, it is said once, and tried again."""
+    path = tmp_path / "d.jsonl"
+    in_the_way = tmp_path / "d.jsonl.1"
+    (in_the_way / "something").mkdir(parents=True)
+    size = len(_line(0))
+    log = _log_file(path, max_bytes=2 * size, files=2)
+    for number in range(8):
+        log.write("m@0123456789ab", [_line(number)])
+    assert _numbers(path) == list(range(8))
+    assert caplog.text.count("cannot be rotated: Is a directory (it grows") == 1
+    shutil.rmtree(in_the_way)
+    log.write("m@0123456789ab", [_line(8)])
+    log.close()
+    assert (_numbers(in_the_way), _numbers(path)) == (list(range(8)), [8])
+
+
+def test_files_beyond_a_gap_stay(tmp_path: Path) -> None:
+    """Rotation moves files up to the first number that is free, so that a failing one does not push others out."""
+    path = tmp_path / "d.jsonl"
+    (tmp_path / "d.jsonl.2").write_bytes(_line(7))
+    log = _log_file(path, max_bytes=len(_line(0)), files=4)
+    for number in range(2):
+        log.write("m@0123456789ab", [_line(number)])
+    log.close()
+    names = ("d.jsonl", "d.jsonl.1", "d.jsonl.2")
+    assert [_numbers(tmp_path / name) for name in names] == [[1], [0], [7]]
+
+
+@contextmanager
+def _disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_no_line_is_broken_where_the_disk_is_full(tmp_path: Path) -> None:
+    """Of lines that only partly have room the whole ones stay and count; the part of the next is removed at once."""
+    path = tmp_path / "d.jsonl"
+    log = _log_file(path, max_bytes=100_000_000)
+    lines = [json.dumps({"n": n, "model": "m@0123456789ab", "x": "x" * 300_000}).encode() + b"\n" for n in range(5)]
+    with _disk_of(1_000_000):
+        assert log.write("m@0123456789ab", lines) == 3
+        assert _numbers(path) == [0, 1, 2]
+        with pytest.raises(OSError, match="too large"):
+            log.write("m@0123456789ab", lines[3:])
+        assert _numbers(path) == [0, 1, 2]
+    assert log.write("m@0123456789ab", lines[3:]) == 2
+    log.close()
+    assert _numbers(path) == [0, 1, 2, 3, 4]
+
+
+def test_lines_that_are_written_in_parts_count_once() -> None:
+    """A target that takes some lines of a batch is given the rest."""
+    target = _Target()
+    log = DecisionLog(target, _KEY)
+    for number in range(10):
+        _put(log, str(number))
+    target.most = 3
+    target.gate.set()
+    log.close(60)
+    assert (log.written, log.dropped) == (10, 0)
+    assert len({Record.from_json(line.decode()).text_hash for line in target.lines}) == 10
+
+
+def test_a_file_has_one_writer(tmp_path: Path) -> None:
+    """A second guard on the same file is refused by name; when the first has closed it, or died, it is free."""
+    path = tmp_path / "d.jsonl"
+    log = _log_file(path)
+    with pytest.raises(Unavailable, match=r"decision_log: .*d\.jsonl is written by another process \(give every"):
+        open_log(Settings.load(decision_log=path))
+    log.write("m@0123456789ab", [_line(0)])
+    log.close()
+    _log_file(path).close()
+    code = (
+        "import os, pathlib, guard.server.log_file as f\n"
+        f"log = f.LogFile(pathlib.Path({str(path)!r}), max_bytes=1000, files=1)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=_ROOT).returncode == -9
+    again = _log_file(path)
+    again.write("m@0123456789ab", [_line(1)])
+    again.close()
+    assert _numbers(path) == [0, 1]
 
 
 def test_the_log_must_be_writable_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -204,6 +211,122 @@ def test_grace_bounds_the_drain(gated: GatedClassifier, policy_dir: Path) -> Non
             await stopping
 
     asyncio.run(scenario())
+
+
+def test_work_that_cannot_be_stopped_does_not_hold_up_the_end(
+    tiny_classifier: Classifier, policy_dir: Path, tmp_path: Path
+) -> None:
+    """A server has stopped, and its decision log is whole, although a thread of its pool is still at work."""
+    over = threading.Event()
+    path = tmp_path / "d.jsonl"
+
+    async def scenario() -> None:
+        server = _server(tiny_classifier, policy_dir, workers=1, grace=0, decision_log=path)
+        await server.start()
+        async with AsyncGuardClient(str(server.addresses[0]), timeout=30) as client:
+            await client.screen("hello")
+            server._pool.submit(over.wait)
+            await server.stop()
+        assert server.outlasted
+
+    try:
+        asyncio.run(scenario())
+        assert len(path.read_text().splitlines()) == 1
+    finally:
+        over.set()
+
+
+def test_a_load_that_hangs_does_not_hold_up_the_end(tiny_model_dir: Path, policy_dir: Path, tmp_path: Path) -> None:
+    """A sidecar that is loading a file that nobody finishes writing ends at SIGTERM all the same, with status 0."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-0123456789\n")
+    with sidecar(tiny_model_dir, policy_dir, token_file=tokens, watch=0) as running:
+        tokens.unlink()
+        os.mkfifo(tokens)
+        running.process.send_signal(signal.SIGHUP)
+        with tokens.open("w"):  # opened when it is being read
+            assert running.terminate() == 0
+
+
+def test_many_hangups_load_once_more(tiny_model_dir: Path, policy_dir: Path, tmp_path: Path) -> None:
+    """However often SIGHUP comes while something is loaded, one more load follows, which sees what is there then."""
+    tokens, beside = tmp_path / "tokens", tmp_path / "beside"
+    tokens.write_text("a-token-0123456789\n")
+    with sidecar(tiny_model_dir, policy_dir, token_file=tokens, watch=0) as running:
+        beside.write_text("a-token-0123456789\nanother-token-0123456789\n")
+        tokens.unlink()
+        os.mkfifo(tokens)
+        running.process.send_signal(signal.SIGHUP)
+        with tokens.open("w") as pipe, grpc.insecure_channel(running.address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for _ in range(50):
+                running.process.send_signal(signal.SIGHUP)
+                health.Check(health_pb2.HealthCheckRequest(), timeout=30)  # type: ignore[attr-defined]
+            os.replace(beside, tokens)
+            pipe.write("a-token-0123456789\n")
+        running.logged("tokens loaded: 1 of")
+        running.logged("tokens loaded: 2 of")
+        assert running.terminate() == 0
+        assert running.process.stderr is not None
+        assert "loaded" not in running.process.stderr.read()
+
+
+@contextmanager
+def _loading(model: Path, policies: Path) -> Iterator[tuple[subprocess.Popen[str], Callable[[], None]]]:
+    """`guard serve` in the middle of loading its model, and what lets it go on."""
+    description = model / "artifact.json"
+    text = description.read_text()
+    description.unlink()
+    os.mkfifo(description)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GUARD_")}
+    options = ["--listen", "127.0.0.1:0", "--model", str(model), "--policy", str(policies), "--watch", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "guard", "serve", *options],
+        env=env | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def go_on() -> None:
+        description.unlink()
+        description.write_text(text)
+        pipe.write(text)
+        pipe.close()
+
+    try:
+        with description.open("w") as pipe:  # opened when it is being read
+            yield process, go_on
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def own_model(tiny_model_dir: Path, tmp_path: Path) -> Path:
+    """A model directory that the test may alter."""
+    return shutil.copytree(tiny_model_dir, tmp_path / "model")
+
+
+def test_sigterm_while_loading_ends_the_sidecar_cleanly(own_model: Path, policy_dir: Path) -> None:
+    """A sidecar that is still loading ends at SIGTERM, with status 0 and without a word."""
+    with _loading(own_model, policy_dir) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert process.stdout is not None and process.stderr is not None
+        assert (process.stdout.read(), process.stderr.read()) == ("", "")
+
+
+def test_sighup_while_loading_waits(own_model: Path, policy_dir: Path) -> None:
+    """A SIGHUP to a sidecar that is still loading does not end it: it loads again as soon as it serves."""
+    with _loading(own_model, policy_dir) as (process, go_on):
+        process.send_signal(signal.SIGHUP)
+        go_on()
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("guard ready on ")
+        assert any("policy loaded" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
 
 
 def test_failing_engine_answers_internal_without_its_message(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,9 @@ from guard.server.settings import Settings
 from guard.types import Direction
 from guard.v1 import guard_pb2 as pb
 from tests.gates import GatedClassifier
+from tests.serving import sidecar
 from tests.tiny import build_tiny_artifact
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +282,39 @@ def test_the_queue_the_batches_and_the_cache_are_shown(static: Classifier, polic
         await server.stop()
 
     asyncio.run(scenario())
+
+
+def test_silent_connections_keep_nobody_out(tiny_classifier: Classifier, policy_dir: Path) -> None:
+    """Of more connections than may be open the oldest has to go: who asks is answered, and threads stay few."""
+
+    async def scenario() -> None:
+        server = _server(tiny_classifier, policy_dir)
+        await server.start()
+        before = threading.active_count()
+        assert server.metrics_address is not None
+        place = (server.metrics_address.host, server.metrics_address.port)
+        with ExitStack() as stack:
+            silent = [stack.enter_context(socket.create_connection(place)) for _ in range(120)]
+            assert await asyncio.to_thread(_get, server, "/healthz") == (200, "ok\n")
+            assert await asyncio.to_thread(silent[0].recv, 1) == b""
+            await asyncio.to_thread(until, lambda: threading.active_count() < before + 60)
+        await server.stop()
+
+    asyncio.run(scenario())
+
+
+def test_callers_that_leave_are_no_news(tiny_model_dir: Path, policy_dir: Path) -> None:
+    """A caller that resets its connection, or sends no HTTP, writes nothing into the log; every line stays JSON."""
+    with sidecar(tiny_model_dir, policy_dir, metrics="127.0.0.1:0", log_format="json") as running:
+        where = json.loads(running.logged("metrics on"))["message"].split("/")[2]
+        host, port = where.split(":")
+        for sent in [b"GET /metrics HTTP/1.1\r\n\r\n"] * 20 + [b"\x16\x03\x01\x02\x00\x01"]:
+            with socket.create_connection((host, int(port))) as caller:
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                caller.sendall(sent)
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=30) as answer:
+            assert answer.status == 200
+        assert running.terminate() == 0
+        assert running.process.stderr is not None
+        events = [json.loads(line) for line in running.process.stderr]
+    assert {event["level"] for event in events} == {"info"}
