@@ -20,10 +20,10 @@ def serve(
         ),
     ] = None,
     policy: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="FILE|DIR|NAME",
-            help="A policy file, a directory of them, or the name of one that ships.  [GUARD_POLICY]",
+            help="A policy file, a directory for several, or the name of one that ships.  [GUARD_POLICY]",
         ),
     ] = None,
     model: Annotated[
