@@ -38,7 +38,10 @@ def serve(
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(help="Limit on the tokens of one text.  [GUARD_MAX_TOKENS]", show_default="the model's"),
+        typer.Option(
+            help="Limit on the tokens of one text; a core reads about 8000 a second.  [GUARD_MAX_TOKENS]",
+            show_default="the model's",
+        ),
     ] = None,
     batching: Annotated[
         bool | None,

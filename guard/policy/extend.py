@@ -125,13 +125,13 @@ def _read(document: Document, named: str, path: Path, above: tuple[str, ...]) ->
 
 
 def _merge(document: Document, parent: Merged) -> Merged:
+    own, inherited = document.value, parent.value
+    if isinstance(inherited, dict):
+        document = _without_misnamed(document, inherited)
     documents = (document, *parent.documents)
     problems = (*parent.problems, *document.problems)
-    if not isinstance(document.value, dict) or not isinstance(parent.value, dict):
-        return Merged(document.file, document.value, problems, documents, incomplete=True)
-    own, inherited = document.value, parent.value
-    document = _without_misnamed(document, inherited)
-    documents, problems = (document, *parent.documents), (*parent.problems, *document.problems)
+    if not isinstance(own, dict) or not isinstance(inherited, dict):
+        return Merged(document.file, own, problems, documents, incomplete=True)
     merging = _Merging(document, parent)
     value = merging.top(own, inherited)
     return Merged(document.file, value, problems, documents, parent.incomplete, merging.places)

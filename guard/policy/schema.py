@@ -316,7 +316,7 @@ class RuleEntry(Entry):
     elsewhere: ClassVar[Mapping[str, str]] = {
         "operator": "write it as rewrite, such as rewrite: mask",
         "keep": "write it under rewrite, such as rewrite: {operator: partial, keep: 3}",
-        "text": "write it under rewrite, such as rewrite: {operator: mask, text: ***}",
+        "text": 'write it under rewrite, such as rewrite: {operator: mask, text: "**"}',
     }
 
     id: Name = Field(description="Unique in the policy; stands in decisions, logs and metrics.")

@@ -52,7 +52,7 @@ def read_term_file(path: Path) -> TermFile:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         place = Position(data[: error.start].count(b"\n") + 1, 1)
-        problem = problem_at(str(path), place, "not UTF-8", "save the file as UTF-8")
+        problem = problem_at(str(path), place, "not valid UTF-8", "save the file as UTF-8")
         return TermFile(str(path), (), (problem,), digest)
     lines: dict[str, int] = {}
     problems = list(_problems(str(path), text, lines))

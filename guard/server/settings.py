@@ -59,14 +59,16 @@ class Settings(BaseSettings):
         description="HOST:PORT or unix:PATH; several separated by commas. Port 0 takes a free one.",
     )
     policy: str | None = Field(
-        default=None, description="A policy file, a directory of them, or the name of one that ships."
+        default=None, description="A policy file, a directory for several, or the name of one that ships."
     )
     model: Path | None = Field(default=None, description="An artifact directory; the bundled model if not given.")
     workers: int = Field(
         default_factory=usable_cores, ge=1, le=1024, description="Runs of the model at once; one a core is fastest."
     )
     threads: int = Field(default=1, ge=1, le=1024, description="Threads inside one operator of the model.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Limit on the tokens of one text.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Limit on the tokens of one text; a core reads about 8000 a second, see below."
+    )
     batching: bool = Field(default=True, description="Let texts of like length share a run where the model allows it.")
     max_batch_tokens: int = Field(
         default=MAX_BATCH_TOKENS, ge=1, le=1 << 20, description="Tokens of one run, padding included."
