@@ -189,20 +189,21 @@ def _turn(found: list[Violation], field: str, turn: object) -> Turn:
     if not isinstance(turn, Mapping):
         found.append(Violation(field, "not a turn", f"send {_TURN}"))
         return Turn(Role.USER, "")
-    # A misspelt key must not drop what the decision depends on.
+    # A misspelt key must not drop what the decision depends on. Chat APIs give null where there is nothing.
+    turn = {name: value for name, value in turn.items() if value is not None}
     unknown = [str(name)[:60] for name in turn if name not in {"role", *_TEXT_KEYS}]
     found += [Violation(f"{field}.{name}", "unknown field", f"a turn is {_TURN}; leave it out") for name in unknown]
     role = _member(found, f"{field}.role", turn.get("role"), Role)
     given = [name for name in _TEXT_KEYS if name in turn]
     if not given:
-        found.append(Violation(f"{field}.text", "missing", f"a turn is {_TURN}"))
+        found.append(Violation(f"{field}.text", "missing", f"a turn is {_TURN}; leave out one that says nothing"))
         return Turn(role, "")
     if len(given) > 1:
         found.append(Violation(f"{field}.content", "given beside text", "leave out one of them"))
         return Turn(role, "")
     text = turn[given[0]]
     if not isinstance(text, str):
-        cure = "send a string; leave out a turn without one, join the parts of one that has several"
+        cure = "send a string; join the parts of a turn that has several"
         found.append(Violation(f"{field}.{given[0]}", "not a string", cure))
     return Turn(role, text if isinstance(text, str) else "")
 

@@ -46,6 +46,8 @@ def test_turns_as_chat_apis_have_them() -> None:
     roles = ("system", "user", "assistant", "tool")
     turns = [{"role": role, "content": "a"} for role in roles]
     assert make_content("text", context=turns).context == tuple(Turn(Role(role), "a") for role in roles)
+    nothing = {"role": "assistant", "content": "a", "refusal": None, "text": None}
+    assert make_content("text", context=[nothing]).context == (Turn(Role.ASSISTANT, "a"),)
     with pytest.raises(InvalidInput, match=r"context\[0\].role: unknown value \(write system\)"):
         make_content("text", context=[{"role": "developer", "content": "a"}])
 
@@ -115,7 +117,7 @@ def test_a_visible_character_is_enough(text: str) -> None:
         ({"context": [{"role": "user", "text": ["a"]}]}, ["context[0].text"]),
         ({"context": [{}]}, ["context[0].role", "context[0].text"]),
         ({"context": [{"role": "user", "content": "a", "text": "b"}]}, ["context[0].content"]),
-        ({"context": [{"role": "assistant", "content": None}]}, ["context[0].content"]),
+        ({"context": [{"role": "assistant", "content": None}]}, ["context[0].text"]),
         ({"context": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, ["context[0].content"]),
         ({"context": [{"role": "user", "txt": "a"}]}, ["context[0].txt", "context[0].text"]),
         ({"context": [{"role": "tool", "content": "a", "tool_call_id": "x"}]}, ["context[0].tool_call_id"]),

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     def _one_policy(cls, value: object) -> object:
         """The last of several must not win in silence."""
         given = value if isinstance(value, list | tuple) else (value,)
-        if len(given) == 1 and isinstance(given[0], str) and not Path(given[0]).exists():
+        if len(given) == 1 and isinstance(given[0], str) and not os.path.exists(given[0]):
             given = given[0].split(",")
         if len(given) > 1:
             cure = "give a directory with a file for each, such as strict.yaml with `extends: strict`"
