@@ -13,13 +13,30 @@ from typing import TypeVar
 
 from guard.errors import InvalidInput, Violation
 from guard.normalize import normalize
-from guard.types import Content, Direction, Origin, Role, Turn
+from guard.types import DIRECTION_ALIASES, Content, Direction, Origin, Role, Turn
 
 #: Code points of a whole context. The model reads the newest few turns; the bound is against abuse.
 MAX_CONTEXT_CHARACTERS = 1024 * 1024
 
 # Enough to find one visible character in any honest text without normalising all of it.
 _HEAD = 64
+
+# A turn says its text under one of these names; the second is that of chat APIs.
+_TEXT_KEYS = ("text", "content")
+_TURN = "{role, text}"
+
+# What others call a direction or a role, for the cure.
+_MEANT: Mapping[type[StrEnum], Mapping[str, str]] = {
+    Direction: {"input": Direction.PROMPT, "request": Direction.PROMPT},
+    Role: {
+        "developer": Role.SYSTEM,
+        "function": Role.TOOL,
+        "human": Role.USER,
+        "ai": Role.ASSISTANT,
+        "bot": Role.ASSISTANT,
+        "model": Role.ASSISTANT,
+    },
+}
 
 _Member = TypeVar("_Member", bound=StrEnum)
 
@@ -37,9 +54,10 @@ def make_content(
 
     Args:
         text: What to screen.
-        direction: ``prompt`` or ``output``.
+        direction: ``prompt`` or ``output``; ``response`` is another word for the second, ``content`` for the first.
         context: What came before: one user turn as a string, or turns, oldest first, each a
-            :class:`~guard.types.Turn` or a mapping with ``role`` and ``text``. Blank turns are left out.
+            :class:`~guard.types.Turn` or a mapping with ``role`` and ``text`` (or ``content``). Blank turns are left
+            out.
         policy: Name of a policy; empty or None for the default.
         tags: Free labels, strings to strings.
         origin: ``user``, ``tool`` or ``document``.
@@ -52,7 +70,7 @@ def make_content(
     found: list[Violation] = []
     content = Content(
         text=_string(found, "text", text),
-        direction=_member(found, "direction", direction, Direction),
+        direction=_direction(found, "direction", direction),
         context=_turns(found, context),
         origin=_member(found, "origin", origin, Origin),
         policy=_string(found, "policy", "" if policy is None else policy),
@@ -65,6 +83,19 @@ def make_content(
         raise InvalidInput(found)
     # Only now, so that the indices in the messages are the caller's.
     return replace(content, context=tuple(turn for turn in content.context if turn.text.strip()))
+
+
+def read_direction(word: str, field: str = "direction") -> Direction:
+    """The direction that a word names.
+
+    Raises:
+        InvalidInput: None.
+    """
+    found: list[Violation] = []
+    direction = _direction(found, field, word)
+    if found:
+        raise InvalidInput(found)
+    return direction
 
 
 def violations(content: Content) -> list[Violation]:
@@ -124,9 +155,14 @@ def _member(found: list[Violation], field: str, value: object, kind: type[_Membe
     """A member by its value; where it is broken, noted, and the first member stands for it."""
     if isinstance(value, str) and value in set(kind):
         return kind(value)
-    reason = "unknown value" if isinstance(value, str) else "not a string"
-    found.append(Violation(field, reason, f"one of {', '.join(kind)}"))
+    reason = "unknown value" if isinstance(value, str) else "missing" if value is None else "not a string"
+    meant = _MEANT.get(kind, {}).get(value.lower()) if isinstance(value, str) else None
+    found.append(Violation(field, reason, f"write {meant}" if meant else f"one of {', '.join(kind)}"))
     return next(iter(kind))
+
+
+def _direction(found: list[Violation], field: str, value: object) -> Direction:
+    return _member(found, field, DIRECTION_ALIASES.get(value, value) if isinstance(value, str) else value, Direction)
 
 
 def _check_member(found: list[Violation], field: str, value: object, kind: type[StrEnum]) -> None:
@@ -142,7 +178,7 @@ def _turns(found: list[Violation], context: object) -> tuple[Turn, ...]:
     if isinstance(context, str):
         return (Turn(Role.USER, context),)
     if not isinstance(context, Iterable) or isinstance(context, Mapping | bytes):
-        found.append(Violation("context", "neither a string nor a list of turns", "a list of {role, text}"))
+        found.append(Violation("context", "neither a string nor a list of turns", f"a list of {_TURN}"))
         return ()
     return tuple(_turn(found, f"context[{index}]", turn) for index, turn in enumerate(context))
 
@@ -151,12 +187,25 @@ def _turn(found: list[Violation], field: str, turn: object) -> Turn:
     if isinstance(turn, Turn):
         turn = {"role": turn.role, "text": turn.text}
     if not isinstance(turn, Mapping):
-        found.append(Violation(field, "not a turn", "send {role, text}"))
+        found.append(Violation(field, "not a turn", f"send {_TURN}"))
         return Turn(Role.USER, "")
-    return Turn(
-        role=_member(found, f"{field}.role", turn.get("role"), Role),
-        text=_string(found, f"{field}.text", turn.get("text")),
-    )
+    # A misspelt key must not drop what the decision depends on. Chat APIs give null where there is nothing.
+    turn = {name: value for name, value in turn.items() if value is not None}
+    unknown = [str(name)[:60] for name in turn if name not in {"role", *_TEXT_KEYS}]
+    found += [Violation(f"{field}.{name}", "unknown field", f"a turn is {_TURN}; leave it out") for name in unknown]
+    role = _member(found, f"{field}.role", turn.get("role"), Role)
+    given = [name for name in _TEXT_KEYS if name in turn]
+    if not given:
+        found.append(Violation(f"{field}.text", "missing", f"a turn is {_TURN}; leave out one that says nothing"))
+        return Turn(role, "")
+    if len(given) > 1:
+        found.append(Violation(f"{field}.content", "given beside text", "leave out one of them"))
+        return Turn(role, "")
+    text = turn[given[0]]
+    if not isinstance(text, str):
+        cure = "send a string; join the parts of a turn that has several"
+        found.append(Violation(f"{field}.{given[0]}", "not a string", cure))
+    return Turn(role, text if isinstance(text, str) else "")
 
 
 def _tags(found: list[Violation], tags: object) -> dict[str, str]:

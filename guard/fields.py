@@ -78,6 +78,10 @@ class Fields:
         self.broken(name, self._missing(name, "neither true nor false"), "give true or false")
         return False
 
+    def flag_or_none(self, name: str) -> bool | None:
+        """As :meth:`flag`, or null, or nothing."""
+        return None if self._value.get(name) is None else self.flag(name)
+
     def probability(self, name: str) -> float:
         """A required number in [0, 1]."""
         value = self._value.get(name)

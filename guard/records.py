@@ -92,6 +92,8 @@ class Record:
         hash_key: Names the key of ``text_hash``, in hex; empty if it has none. Only hashes of one key can be compared.
         characters: Code points of the text; None if the writer did not say.
         rewrites: Which places were rewritten, and how; empty in records that are older than the field.
+        message: True if what was passed on is the policy's message (of a stream: ends with it); None in records that
+            are older than the field.
     """
 
     id: str
@@ -120,6 +122,7 @@ class Record:
     hash_key: str = ""
     characters: int | None = None
     rewrites: tuple[Place, ...] = ()
+    message: bool | None = None
 
     @classmethod
     def of(
@@ -168,6 +171,7 @@ class Record:
             extra=annotation.extra,
             transforms=decision.transforms,
             rewrites=tuple(Place(done.span, done.operator, done.category) for done in decision.rewrites),
+            message=decision.message,
         )
 
     def to_json(self) -> str:
@@ -201,6 +205,7 @@ class Record:
                 "extra": dict(self.extra),
                 "transforms": list(self.transforms),
                 "rewrites": [_place_to_json(place) for place in self.rewrites],
+                **({} if self.message is None else {"message": self.message}),
             },
             ensure_ascii=False,
             allow_nan=False,
@@ -318,6 +323,7 @@ def _parse(f: Fields) -> Record:
         hash_key=f.string_or_none("hash_key") or "",
         characters=f.count_or_none("characters"),
         rewrites=tuple(_place(item) for item in f.objects_or_none("rewrites") or ()),
+        message=f.flag_or_none("message"),
     )
 
 

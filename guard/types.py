@@ -101,6 +101,10 @@ class Direction(StrEnum):
     OUTPUT = "output"
 
 
+#: Other words for a direction, as people and corpora have them.
+DIRECTION_ALIASES: Mapping[str, Direction] = {"response": Direction.OUTPUT, "content": Direction.PROMPT}
+
+
 class Origin(StrEnum):
     """Who wrote the text of a prompt: the user, a tool's result or a retrieved document."""
 

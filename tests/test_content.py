@@ -41,6 +41,25 @@ def test_every_value_arrives() -> None:
     assert content == Content("text", Direction.OUTPUT, turns, Origin.TOOL, "strict", "r1", {"tenant": "a"})
 
 
+def test_turns_as_chat_apis_have_them() -> None:
+    """A turn may say `content` for `text`, and every role of such an API is known or named with its cure."""
+    roles = ("system", "user", "assistant", "tool")
+    turns = [{"role": role, "content": "a"} for role in roles]
+    assert make_content("text", context=turns).context == tuple(Turn(Role(role), "a") for role in roles)
+    nothing = {"role": "assistant", "content": "a", "refusal": None, "text": None}
+    assert make_content("text", context=[nothing]).context == (Turn(Role.ASSISTANT, "a"),)
+    with pytest.raises(InvalidInput, match=r"context\[0\].role: unknown value \(write system\)"):
+        make_content("text", context=[{"role": "developer", "content": "a"}])
+
+
+def test_other_words_for_directions() -> None:
+    """What rows may call a direction everybody may; for other words the error names the right one."""
+    assert make_content("text", "response").direction is Direction.OUTPUT
+    assert make_content("text", "content").direction is Direction.PROMPT
+    with pytest.raises(InvalidInput, match=r"direction: unknown value \(write prompt\)"):
+        make_content("text", "input")
+
+
 def test_a_string_of_context_is_one_user_turn() -> None:
     """Context may be the prompt that an output answers, as a string."""
     assert make_content("text", context="the prompt").context == (Turn(Role.USER, "the prompt"),)
@@ -97,6 +116,11 @@ def test_a_visible_character_is_enough(text: str) -> None:
         ({"context": [{"role": "user", "text": " "}, {"role": "user", "text": "a\ud800"}]}, ["context[1].text"]),
         ({"context": [{"role": "user", "text": ["a"]}]}, ["context[0].text"]),
         ({"context": [{}]}, ["context[0].role", "context[0].text"]),
+        ({"context": [{"role": "user", "content": "a", "text": "b"}]}, ["context[0].content"]),
+        ({"context": [{"role": "assistant", "content": None}]}, ["context[0].text"]),
+        ({"context": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}, ["context[0].content"]),
+        ({"context": [{"role": "user", "txt": "a"}]}, ["context[0].txt", "context[0].text"]),
+        ({"context": [{"role": "tool", "content": "a", "tool_call_id": "x"}]}, ["context[0].tool_call_id"]),
     ],
 )
 def test_a_broken_field_is_named(values: dict[str, object], fields: list[str]) -> None:

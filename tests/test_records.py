@@ -19,7 +19,7 @@ from guard.types import CATEGORIES, Action, Content, Decision, Detection, Direct
 _FIELDS = [
     "schema", "id", "request_id", "time", "direction", "lang", "action", "text", "output_text", "text_hash", "tokens",
     "chunks", "rules", "scores", "detections", "policy", "model", "degraded", "tags", "label", "categories", "about",
-    "extra", "transforms", "rewrites",
+    "extra", "transforms", "rewrites", "message",
 ]  # fmt: skip
 
 _CONTENT = Content("call 139 now", direction=Direction.OUTPUT, request_id="r-1", tags={"tenant": "a"})
@@ -155,7 +155,7 @@ def test_broken_field_is_named(changes: dict[str, object], field: str) -> None:
 def test_missing_fields_are_all_named() -> None:
     """Every missing field is named at once; what may be null may be missing."""
     named = _fields_of('{"schema": 1}')
-    may_be_null = {"text", "output_text", "label", "categories", "about", "transforms", "rewrites"}
+    may_be_null = {"text", "output_text", "label", "categories", "about", "transforms", "rewrites", "message"}
     assert set(named) == set(_FIELDS) - may_be_null - {"schema"}
 
 
@@ -211,3 +211,14 @@ def test_read_names_the_line(tmp_path: Path, bad: bytes, field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         list(read(path))
     assert caught.value.violations[0].field == f"{path}:2: {field}"
+
+
+def test_message_says_whose_words_were_passed_on() -> None:
+    """A record tells the policy's message from a rewritten text; one that is older than the field says neither."""
+    assert _record().message is False
+    blocked = replace(_DECISION, action=Action.BLOCK, output_text="Not here.", rewrites=(), message=True)
+    assert Record.of(_CONTENT, blocked, id="7", keep_text=False).message is True
+    older = {name: value for name, value in json.loads(_record().to_json()).items() if name != "message"}
+    assert Record.from_json(json.dumps(older)).message is None
+    assert "message" not in Record.from_json(json.dumps(older)).to_json()
+    assert _fields_of(_changed(message="yes")) == ["message"]

@@ -11,13 +11,10 @@ from guard.cli.rows import RawRow, RowFile
 from guard.content import make_content
 from guard.errors import InvalidInput, Violation
 from guard.records import LABELS, Annotation
-from guard.types import BUILT_IN_CATEGORIES, Content, Direction, is_category
+from guard.types import BUILT_IN_CATEGORIES, DIRECTION_ALIASES, Content, is_category
 
 #: The columns that mean something; all but ``text`` may be missing, and every other one is kept as it is.
 FIELDS = ("text", "direction", "context", "id", "label", "categories", "about", "tags")
-
-#: Other words for a direction, as corpora have them in a column such as ``side``.
-DIRECTION_ALIASES = {"response": Direction.OUTPUT.value, "content": Direction.PROMPT.value}
 
 _AMBIGUOUS = "ambiguous"
 _OTHER = "other"
@@ -128,7 +125,6 @@ class RowParser:
         direction = given["direction"] if given["direction"] is not None else self._direction
         if isinstance(direction, str) and direction in DIRECTION_ALIASES:
             extra[columns["direction"]] = direction
-            direction = DIRECTION_ALIASES[direction]
         if given["label"] == _AMBIGUOUS:
             extra[columns["label"]] = _AMBIGUOUS
             given["label"] = None

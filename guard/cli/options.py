@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from guard.content import read_direction
+from guard.types import Direction
+
 
 class Format(StrEnum):
     """How an answer is shown."""
@@ -16,6 +19,16 @@ class Format(StrEnum):
     JSON = "json"
 
 
+def _direction(word: str) -> Direction:
+    return read_direction(word, "--direction")
+
+
+DirectionOption = Annotated[
+    Direction,
+    typer.Option(
+        "--direction", parser=_direction, metavar="prompt|output", help="Towards the model, or from it (or response)."
+    ),
+]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="DIR", help="An artifact directory instead of the bundled model.")
 ]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from guard.cli.options import Format, FormatOption, ModelOption
+from guard.cli.options import DirectionOption, Format, FormatOption, ModelOption
 from guard.cli.output import printable, shortened, show, styled, write_line
 from guard.cli.policy_report import json_line, section
 from guard.cli.screen import content_of
 from guard.errors import InvalidInput
-from guard.types import Direction
+from guard.types import DEFAULT_POLICY, Direction
 
 if TYPE_CHECKING:
     from guard.policy.explained import Change, Condition, Explanation, RuleView
@@ -30,9 +30,11 @@ _STEP_NAMES = {
 
 
 def explain(
-    policy: Annotated[str, typer.Argument(metavar="POLICY", help="A policy file, or the name of one that ships.")],
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text, or - to read standard input.")],
-    direction: Annotated[Direction, typer.Option(help="Towards the model or from it.")] = Direction.PROMPT,
+    policy: Annotated[
+        str | None, typer.Argument(metavar="POLICY", help="A policy file, or the name of one that ships; else default.")
+    ] = None,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text, or - to read standard input.")] = None,
+    direction: DirectionOption = Direction.PROMPT,
     context: Annotated[
         str | None, typer.Option(help="What came before: one user turn, or a JSON list of {role, text}.")
     ] = None,
@@ -47,6 +49,8 @@ def explain(
 
     Exit codes: 0 fine, 2 bad usage or input.
     """
+    if policy is None or text is None:
+        policy, text = DEFAULT_POLICY, _lone_text(policy)
     content = content_of(text, direction, context, tags=_tags(tag or ()))
     # Imported here: the other commands start without its weight.
     from guard.sdk.local import Guard
@@ -57,6 +61,20 @@ def explain(
         write_line(json_line(found, ()))
     else:
         _show(found, content.text)
+
+
+def _lone_text(given: str | None) -> str:
+    """The only argument, if it is a text."""
+    from guard.policy.load import resolve_policy
+
+    if given is not None:
+        try:
+            resolve_policy(given)
+        except InvalidInput:
+            if given.endswith((".yaml", ".yml")):
+                raise
+            return given
+    raise InvalidInput.of("TEXT", "missing", "give a policy and a text, or a text alone")
 
 
 def _tags(given: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import csv
 import importlib
 import json
 import math
+import re
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,11 @@ _BOM = b"\xef\xbb\xbf"
 # Characters of a cell: above any text that is screened, and the end of what a missing quote can swallow.
 _MAX_CELL = 4 * 1024 * 1024
 _PARQUET_ROWS = 256
+# Bytes that are no UTF-8, as they are read from a CSV file.
+_UNDECODED = re.compile("[\udc80-\udcff]")
+_NOT_UTF8 = "not UTF-8"
+_SAVE_JSON = "save the file as UTF-8"
+_SAVE_CSV = "save the file as UTF-8; in Excel: Save As, CSV UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,8 @@ def _json_row(number: int, position: int, line: bytes) -> RawRow:
     try:
         value = json.loads(line.decode(), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        reason = f"invalid UTF-8 at byte {error.start}"
-        return RawRow(number, position, error=InvalidInput.of("row", reason, "save the file as UTF-8"))
+        reason = f"{_NOT_UTF8} at byte {error.start}"
+        return RawRow(number, position, error=InvalidInput.of("row", reason, _SAVE_JSON))
     except json.JSONDecodeError as error:
         reason = f"not JSON: {error.msg} at column {error.colno}"
         return RawRow(number, position, error=InvalidInput.of("row", reason, "one JSON object a line"))
@@ -132,6 +138,8 @@ def _open_csv(path: Path) -> RowFile:
             header = next(csv.reader(stream, strict=True), [])
         except csv.Error:
             header = []
+    if any(map(_UNDECODED.search, header)):
+        raise InvalidInput.of("--input", f"{path}:1: {_NOT_UTF8}", _SAVE_CSV)
     if not header:
         raise InvalidInput.of("--input", f"{path}: no header", "name the columns in the first line")
     doubled = sorted({name for name in header if header.count(name) > 1})
@@ -141,7 +149,7 @@ def _open_csv(path: Path) -> RowFile:
 
 
 def _csv_stream(binary: IO[bytes]) -> TextIOWrapper:
-    # Bytes that are not UTF-8 become lone surrogates, so that the row fails alone when its text is checked.
+    # Bytes that are not UTF-8 become lone surrogates, so that the row fails alone.
     return TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
@@ -165,6 +173,9 @@ def _csv_rows(path: Path, header: list[str]) -> Iterator[RawRow]:
 
 
 def _csv_row(number: int, position: int, header: list[str], cells: list[str]) -> RawRow:
+    broken = next((name for name, cell in zip(header, cells, strict=False) if _UNDECODED.search(cell)), None)
+    if broken is not None:
+        return RawRow(number, position, error=InvalidInput.of(broken, _NOT_UTF8, _SAVE_CSV))
     if len(cells) == len(header):
         return RawRow(number, position, dict(zip(header, cells, strict=True)))
     reason = f"{len(cells)} cells, the header has {len(header)}"

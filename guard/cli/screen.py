@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from guard.cli.input_row import parse_context
 from guard.cli.options import (
     CaOption,
     CertOption,
+    DirectionOption,
     Format,
     FormatOption,
     InsecureTokenOption,
@@ -38,10 +40,10 @@ _WINDOW_SECONDS = 600.0
 def screen(
     command: typer.Context,
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The text, or - to read standard input.")] = None,
-    direction: Annotated[Direction, typer.Option(help="Towards the model or from it.")] = Direction.PROMPT,
+    direction: DirectionOption = Direction.PROMPT,
     context: Annotated[
         str | None,
-        typer.Option(help="What came before: one user turn, or a JSON list of {role, text}."),
+        typer.Option(help="What came before: one user turn, or a JSON list of {role, text} or {role, content}."),
     ] = None,
     policy: PolicyOption = None,
     model: ModelOption = None,
@@ -75,11 +77,15 @@ def screen(
 
     A row has a text and, if wanted, direction, context, id, label (compliant, noncompliant or ambiguous),
     categories, about and tags; other columns are kept in the record's extra. A direction may also be called
-    response (output) or content (prompt). Rows without an id are named by their line. Records come out in the
-    order of the rows; a second run over the same output goes on where the first one ended.
+    response (output) or content (prompt), and a turn of a context may have content for text. Rows without an id
+    are named by their line. Records come out in the order of the rows; a second run over the same output goes on
+    where the first one ended.
 
     A row that cannot be screened is named on standard error as FILE:LINE: FIELD: reason (cure); the others
     are written.
+
+    In a record output_text is null where the text itself may be passed on; with --format json it is never left out.
+    Where message is true it is the policy's message: show it, and do not send it to a model.
 
     Exit codes: 0 fine, 1 a text is not allowed (with --exit-code), 2 bad usage or input, 3 unavailable.
     """
@@ -173,7 +179,9 @@ def _screen_text(
 ) -> None:
     decision = connection.screen(content)
     if format_ is Format.JSON:
-        write_line(Record.of(content, decision, id="1", keep_text=keep_text).to_json())
+        record = Record.of(content, decision, id="1", keep_text=keep_text)
+        # A script passes it on as it stands; in a file of records null stands for the text, which is beside it.
+        write_line(replace(record, output_text=decision.output_text if keep_text else None).to_json())
     else:
         show(decision_view(content, decision))
     if exit_code and not decision.allowed:

@@ -20,10 +20,10 @@ def serve(
         ),
     ] = None,
     policy: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="FILE|DIR|NAME",
-            help="A policy file, a directory of them, or the name of one that ships.  [GUARD_POLICY]",
+            help="A policy file, a directory for several, or the name of one that ships.  [GUARD_POLICY]",
         ),
     ] = None,
     model: Annotated[
@@ -38,7 +38,10 @@ def serve(
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(help="Limit on the tokens of one text.  [GUARD_MAX_TOKENS]", show_default="the model's"),
+        typer.Option(
+            help="Limit on the tokens of one text; a core reads about 8000 a second.  [GUARD_MAX_TOKENS]",
+            show_default="the model's",
+        ),
     ] = None,
     batching: Annotated[
         bool | None,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guard.errors import PolicyError, Problem
-from guard.policy.source import Document, Loc, read_bytes, read_document
-from guard.policy.suggest import did_you_mean
+from guard.policy.source import Document, Loc, entries, read_bytes, read_document
+from guard.policy.suggest import closest, did_you_mean
 
 EXTENDS = "extends"
 SUFFIXES = (".yaml", ".yml")
@@ -23,6 +23,11 @@ SUFFIXES = (".yaml", ".yml")
 _OWN = frozenset({"version", "name", "description", "metadata", EXTENDS})
 # Lists whose entries have names, and which key that is: an entry changes the inherited one of its name.
 _NAMED = {"rules": "id", "recognizers": "name"}
+# Of such an entry: what one of its own always says, with what it may not lack besides, and what it is called.
+_OF_ITS_OWN = {
+    "rules": ("rule", ("category", "terms"), ("action", "threshold")),
+    "recognizers": ("recognizer", ("patterns",), ()),
+}
 # Inherited key by key; every other value is replaced as a whole.
 _BY_KEY = frozenset({"streaming"})
 
@@ -120,12 +125,15 @@ def _read(document: Document, named: str, path: Path, above: tuple[str, ...]) ->
 
 
 def _merge(document: Document, parent: Merged) -> Merged:
+    own, inherited = document.value, parent.value
+    if isinstance(inherited, dict):
+        document = _without_misnamed(document, inherited)
     documents = (document, *parent.documents)
     problems = (*parent.problems, *document.problems)
-    if not isinstance(document.value, dict) or not isinstance(parent.value, dict):
-        return Merged(document.file, document.value, problems, documents, incomplete=True)
+    if not isinstance(own, dict) or not isinstance(inherited, dict):
+        return Merged(document.file, own, problems, documents, incomplete=True)
     merging = _Merging(document, parent)
-    value = merging.top(document.value, parent.value)
+    value = merging.top(own, inherited)
     return Merged(document.file, value, problems, documents, parent.incomplete, merging.places)
 
 
@@ -206,6 +214,29 @@ class _Merging:
             key: self._value((*at, key), (*mine, key), (*theirs, key), change, entry)
             for key in dict.fromkeys((*entry, *change))
         }
+
+
+def _without_misnamed(document: Document, inherited: Mapping[str, object]) -> Document:
+    """The document with a problem for each entry that can only mean an inherited one and has not its name.
+
+    Such an entry lacks what one of its own must have; that is not told besides.
+    """
+    problems: list[Problem] = []
+    lacking: set[Loc] = set()
+    for key, (kind, says, needs) in _OF_ITS_OWN.items():
+        named = _NAMED[key]
+        known = [str(entry.get(named)) for _, entry in entries(inherited, key)]
+        for index, entry in entries(document.value, key):
+            name = entry.get(named)
+            if not isinstance(name, str) or name in known or any(word in entry for word in says):
+                continue
+            if (meant := closest(name, known)) is not None:
+                loc = (key, index)
+                problems.append(
+                    document.problem((*loc, named), f"no inherited {kind} {name}", f"did you mean {meant}?")
+                )
+                lacking |= {(*loc, word) for word in (*says, *needs) if word not in entry}
+    return replace(document, problems=(*document.problems, *problems), reported=document.reported.union(lacking))
 
 
 def _first_of_each(entries: Sequence[object], key: str) -> Iterator[tuple[int, str, Mapping[str, object]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def resolve_policy(name_or_path: str) -> Path:
         if file.stem == name_or_path:
             return file
     path = Path(name_or_path)
-    if name_or_path and path.exists():
+    # Whatever it is: pathlib raises for a name that is too long for a file.
+    if name_or_path and os.path.exists(name_or_path):
         return path
     names = ", ".join(file.stem for file in shipped)
     reason = "no such file" if path.suffix in SUFFIXES or len(path.parts) > 1 else "no such policy"
@@ -199,7 +201,7 @@ def _duplicates(document: Document) -> Iterator[Problem]:
 def _condition(merged: Merged, loc: Loc, rule: Mapping[str, object]) -> Iterator[Problem]:
     """A rule says from which score of what it fires, or on which terms."""
     missing = [key for key in ("category", "threshold") if key not in rule]
-    if merged.incomplete:
+    if merged.incomplete or merged.is_reported((*loc, "category")):
         return
     if len(missing) == 2 and "terms" not in rule:
         yield merged.problem(loc, "a rule with neither a threshold nor terms", "add category and threshold, or terms")

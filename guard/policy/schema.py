@@ -313,6 +313,12 @@ HowToRewrite = Annotated[
 class RuleEntry(Entry):
     """One rule: it fires at score >= threshold, or on a term; all that fire count, the strongest action wins."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "operator": "write it as rewrite, such as rewrite: mask",
+        "keep": "write it under rewrite, such as rewrite: {operator: partial, keep: 3}",
+        "text": 'write it under rewrite, such as rewrite: {operator: mask, text: "**"}',
+    }
+
     id: Name = Field(description="Unique in the policy; stands in decisions, logs and metrics.")
     direction: Literal["prompt", "output", "both"] = Field("both", description="Which texts the rule looks at.")
     when: WhenEntry | None = Field(None, description="Which of them by tags and language; default: all.")

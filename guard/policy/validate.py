@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from guard.errors import PolicyError, Problem
 from guard.policy.schema import MISTAKE, Entry, Mistake, entry_at
 from guard.policy.source import Loc
 from guard.policy.suggest import did_you_mean
+from guard.types import DIRECTION_ALIASES, Operator
 
 
 class Source(Protocol):
@@ -53,6 +54,18 @@ _WRONG_TYPE = {
     "dict_type": ("must be a mapping", "write key: value pairs"),
     "model_type": ("must be a mapping", "write key: value pairs"),
     "model_attributes_type": ("must be a mapping", "write key: value pairs"),
+}
+# What people write for an action or a direction, and what it is here; of the same keys in policies and in cases.
+_MEANT = {
+    "action": {
+        **dict.fromkeys(("deny", "forbid", "refuse", "reject", "stop"), "block"),
+        **dict.fromkeys(("accept", "pass", "permit"), "allow"),
+        "redact": "rewrite",
+    },
+    "direction": {
+        **dict.fromkeys(("input", "request"), "prompt"),
+        **{word: meant.value for word, meant in DIRECTION_ALIASES.items()},
+    },
 }
 _OUT_OF_RANGE = {"greater_than_equal", "less_than_equal", "finite_number"}
 
@@ -110,14 +123,24 @@ def _what_and_cure(mistake: Mistake) -> tuple[str, str]:
         return f"{name} must be a number", "a number from 0 to 1, without quotes"
     if mistake.kind == "literal_error":
         legal = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-        cure = did_you_mean(str(mistake.given), legal) if isinstance(mistake.given, str) else ""
-        return f"{name} is not one of {', '.join(legal)}", cure or "write one of them"
+        return f"{name} is not one of {', '.join(legal)}", _meant(mistake, legal) or "write one of them"
     if mistake.kind == "string_pattern_mismatch":
         return f"{name} is not a legal name", "1 to 64 letters, digits, dots, hyphens or underscores of ASCII"
     if mistake.kind == "too_short":
         return f"{name} is empty", "write at least one entry"
     # pydantic may grow kinds that these models cannot raise today.
     return f"{name} is not legal ({mistake.kind})", "see policies/README.md"
+
+
+def _meant(mistake: Mistake, legal: Sequence[str]) -> str:
+    """What to write for a word that is none of the legal ones; empty if nobody knows."""
+    given, key = mistake.given, mistake.loc[-1]
+    if not isinstance(given, str):
+        return ""
+    if key == "action" and given in set(Operator):
+        return f"write action: rewrite, rewrite: {given}" if mistake.loc[0] == "rules" else "write rewrite"
+    meant = _MEANT.get(str(key), {}).get(given.lower())
+    return f"write {meant}" if meant else did_you_mean(given, legal)
 
 
 def _unknown_key(document: Source, model: type[Entry], mistake: Mistake) -> Problem:

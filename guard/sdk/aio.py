@@ -20,6 +20,7 @@ from guard.sdk.deltas import AsyncDeltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import AsyncGuardStream, Event, OnBlock, opening_content
 from guard.sdk.stream_calls import async_stream_events
+from guard.sdk.timeouts import checked_timeout
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -65,7 +66,7 @@ class AsyncGuardClient:
 
         Args:
             address: ``HOST:PORT`` or ``unix:PATH``.
-            timeout: Seconds that a call may take, its retries included.
+            timeout: Seconds that a call may take, its retries included; above 0.
             retries: How often a call is repeated that found no server, or one that was ending, 0 to 4. Nothing else
                 is repeated, and no stream that has begun to come back.
             tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
@@ -78,8 +79,8 @@ class AsyncGuardClient:
         What is not given of the last six is taken from the environment, see :mod:`guard.sdk.credentials`.
 
         Raises:
-            InvalidInput: The address, or the number of retries, is none; a file cannot be read; or the token would be
-                sent where others can read it.
+            InvalidInput: The address, the timeout or the number of retries is none; a file cannot be read; or the token
+                would be sent where others can read it.
         """
         self._address = callable_address(address)
         self._credentials = Credentials.of(
@@ -91,7 +92,7 @@ class AsyncGuardClient:
             token=token,
             allow_insecure_token=allow_insecure_token,
         )
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         self._options = channel_options(retries)
         self._channel: grpc.aio.Channel | None = None
         self._closed = False
@@ -152,6 +153,7 @@ class AsyncGuardClient:
         ``deltas`` may be an asynchronous iterator. An ordinary one is taken, too, but blocks the loop while it waits.
         """
         check_deltas(deltas)
+        checked_timeout(timeout)
         content = opening_content(direction, context, policy, tags, origin, request_id)
         return AsyncGuardStream(self._stream(wire.opening_to_proto(content), deltas, timeout), on_block)
 
@@ -204,7 +206,7 @@ class AsyncGuardClient:
         request: _Request,
         timeout: float | None,
     ) -> _Response:
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else checked_timeout(timeout)
         try:
             return await method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:

@@ -18,6 +18,7 @@ from guard.sdk.deltas import Deltas, check_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import Event, GuardStream, OnBlock, opening_content
 from guard.sdk.stream_calls import stream_events
+from guard.sdk.timeouts import checked_timeout
 from guard.sdk.transport import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -61,7 +62,7 @@ class GuardClient:
 
         Args:
             address: ``HOST:PORT`` or ``unix:PATH``.
-            timeout: Seconds that a call may take, its retries included.
+            timeout: Seconds that a call may take, its retries included; above 0.
             retries: How often a call is repeated that found no server, or one that was ending, 0 to 4. Nothing else
                 is repeated, and no stream that has begun to come back.
             tls: Encrypt; implied by ``ca``, ``cert`` and ``key``.
@@ -74,8 +75,8 @@ class GuardClient:
         What is not given of the last six is taken from the environment, see :mod:`guard.sdk.credentials`.
 
         Raises:
-            InvalidInput: The address, or the number of retries, is none; a file cannot be read; or the token would be
-                sent where others can read it.
+            InvalidInput: The address, the timeout or the number of retries is none; a file cannot be read; or the token
+                would be sent where others can read it.
         """
         self._address = callable_address(address)
         self._credentials = Credentials.of(
@@ -87,7 +88,7 @@ class GuardClient:
             token=token,
             allow_insecure_token=allow_insecure_token,
         )
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         self._closed = False
         options, credentials = channel_options(retries), self._credentials.channel()
         if credentials is None:
@@ -123,9 +124,10 @@ class GuardClient:
 
         Args:
             text: What to screen.
-            direction: ``prompt`` (towards the model) or ``output`` (from it).
+            direction: ``prompt`` (towards the model) or ``output`` (from it), which may be called ``response``.
             context: What came before: one user turn as a string, or turns, oldest first, each a ``Turn`` or a
-                mapping with ``role`` and ``text``. For an output the prompt it answers.
+                mapping with ``role`` and ``text`` or, as chat APIs have it, ``content``. For an output the prompt it
+                answers.
             policy: Name of a policy that the server has loaded; its default if not given.
             tags: Free labels: tenant, route ...
             origin: ``user``, ``tool`` or ``document``.
@@ -216,6 +218,7 @@ class GuardClient:
                 themselves; nothing that is held is yielded then.
         """
         check_deltas(deltas)
+        checked_timeout(timeout)
         content = opening_content(direction, context, policy, tags, origin, request_id)
         return GuardStream(self._stream(wire.opening_to_proto(content), deltas, timeout), on_block)
 
@@ -254,7 +257,7 @@ class GuardClient:
     ) -> _Response:
         if self._closed:
             raise closed_error()
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else checked_timeout(timeout)
         try:
             return method(request, timeout=seconds, metadata=self._credentials.metadata())
         except grpc.RpcError as error:

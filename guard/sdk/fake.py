@@ -19,6 +19,7 @@ from guard.rewrite import Edit, rewrite
 from guard.sdk.deltas import AsyncDeltas, Deltas, check_deltas, read_async_deltas, read_deltas
 from guard.sdk.items import Context, Item, Result, merge_results, read_items, sound_items
 from guard.sdk.stream import AsyncGuardStream, GuardStream, OnBlock, opening_content
+from guard.sdk.timeouts import checked_timeout
 from guard.types import (
     CATEGORIES,
     DEFAULT_POLICY,
@@ -86,12 +87,13 @@ class FakeGuard:
         request_id: str = "",
         timeout: float | None = None,
     ) -> Decision:
-        """As :meth:`guard.GuardClient.screen`; ``timeout`` has no effect.
+        """As :meth:`guard.GuardClient.screen`; ``timeout`` is checked and has no effect.
 
         Raises:
             InvalidInput: The arguments break the contract.
             GuardError: The rules answered with it.
         """
+        checked_timeout(timeout)
         return self._decide(make_content(text, direction, context, policy, tags, origin, request_id))
 
     def screen_batch(
@@ -104,6 +106,7 @@ class FakeGuard:
         timeout: float | None = None,
     ) -> list[Result]:
         """As :meth:`guard.GuardClient.screen_batch`; an error of the rules is that item's result."""
+        checked_timeout(timeout)
         contents = read_items(items, direction=direction, policy=policy, tags=tags)
         return merge_results(contents, [self._result(content) for content in sound_items(contents)])
 
@@ -125,11 +128,13 @@ class FakeGuard:
         A text without a visible character is allowed without asking the rules.
         """
         check_deltas(deltas)
+        checked_timeout(timeout)
         content = opening_content(direction, context, policy, tags, origin, request_id)
         return GuardStream(self._stream(content, deltas), on_block)
 
     def info(self, *, timeout: float | None = None) -> Info:
         """As :meth:`guard.GuardClient.info`, of a model and a policy named fake."""
+        checked_timeout(timeout)
         return Info(
             version=__version__,
             model=ModelInfo("fake", _REVISION, CATEGORIES, (), NORMALIZER_VERSION),
@@ -201,7 +206,9 @@ class AsyncFakeGuard:
         timeout: float | None = None,
     ) -> Decision:
         """As :meth:`FakeGuard.screen`."""
-        return self._fake.screen(text, direction, context, policy, tags, origin=origin, request_id=request_id)
+        return self._fake.screen(
+            text, direction, context, policy, tags, origin=origin, request_id=request_id, timeout=timeout
+        )
 
     async def screen_batch(
         self,
@@ -213,7 +220,7 @@ class AsyncFakeGuard:
         timeout: float | None = None,
     ) -> list[Result]:
         """As :meth:`FakeGuard.screen_batch`."""
-        return self._fake.screen_batch(items, direction, policy, tags)
+        return self._fake.screen_batch(items, direction, policy, tags, timeout=timeout)
 
     def screen_stream(
         self,
@@ -230,12 +237,13 @@ class AsyncFakeGuard:
     ) -> AsyncGuardStream:
         """As :meth:`FakeGuard.screen_stream`."""
         check_deltas(deltas)
+        checked_timeout(timeout)
         content = opening_content(direction, context, policy, tags, origin, request_id)
         return AsyncGuardStream(self._stream(content, deltas), on_block)
 
     async def info(self, *, timeout: float | None = None) -> Info:
         """As :meth:`FakeGuard.info`."""
-        return self._fake.info()
+        return self._fake.info(timeout=timeout)
 
     async def _stream(self, content: Content, deltas: AsyncDeltas) -> AsyncGenerator[str | Decision, None]:
         texts = [text async for text in read_async_deltas(deltas)]

@@ -33,7 +33,7 @@ def read_items(items: Iterable[Item], **defaults: object) -> list[Content | Inva
     """
     if isinstance(items, str | bytes | Mapping):
         raise InvalidInput.of("contents", "one item instead of a list of them", "send a list")
-    read = [_read_item(item, defaults) for item in items]
+    read = [_read_item(index, item, defaults) for index, item in enumerate(items)]
     if len(read) > MAX_BATCH_ITEMS:
         reason = f"{len(read)} items, the limit is {MAX_BATCH_ITEMS}"
         raise InvalidInput.of("contents", reason, "send smaller batches")
@@ -59,7 +59,7 @@ def merge_results(items: Sequence[Content | InvalidInput], results: Sequence[Res
     return [item if isinstance(item, InvalidInput) else next(screened) for item in items]
 
 
-def _read_item(item: object, defaults: Mapping[str, object]) -> Content | InvalidInput:
+def _read_item(index: int, item: object, defaults: Mapping[str, object]) -> Content | InvalidInput:
     try:
         if isinstance(item, Content):
             # Checked like all that callers give: whoever does not check types may have put anything into it.
@@ -70,7 +70,7 @@ def _read_item(item: object, defaults: Mapping[str, object]) -> Content | Invali
             return _content({**defaults, **item})
     except InvalidInput as error:
         return error
-    return InvalidInput.of("item", "neither a string, a Content nor a mapping", "send one of them")
+    return InvalidInput.of(f"contents[{index}]", "neither a string, a Content nor a mapping", "send one of them")
 
 
 def _content(fields: Mapping[str, Any]) -> Content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from guard.address import Address
 from guard.errors import InvalidInput, Violation
-from guard.policy.suggest import did_you_mean
+from guard.policy.suggest import closest
+from guard.server.option_errors import option_violation
 from guard.types import DEFAULT_ADDRESS, MAX_BATCH_TOKENS, MAX_MESSAGE_BYTES, MAX_QUEUE_TOKENS
 
 _PREFIX = "GUARD_"
@@ -24,6 +25,9 @@ KEY_VARIABLE = "GUARD_DECISION_LOG_KEY"
 _CLIENT_PREFIX = "GUARD_CLIENT_"
 # What Kubernetes sets for a Service named guard, in every pod of its namespace.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT.*)$|_PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?$")
+
+# Type of the errors raised here: their context holds the cure.
+_MISTAKE = "mistake"
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,7 +45,7 @@ def usable_cores() -> int:
 
 
 def _mistake(what: str, cure: str) -> PydanticCustomError:
-    return PydanticCustomError("address", "{what}", {"what": what, "cure": cure})
+    return PydanticCustomError(_MISTAKE, "{what}", {"what": what, "cure": cure})
 
 
 class Settings(BaseSettings):
@@ -55,14 +59,16 @@ class Settings(BaseSettings):
         description="HOST:PORT or unix:PATH; several separated by commas. Port 0 takes a free one.",
     )
     policy: str | None = Field(
-        default=None, description="A policy file, a directory of them, or the name of one that ships."
+        default=None, description="A policy file, a directory for several, or the name of one that ships."
     )
     model: Path | None = Field(default=None, description="An artifact directory; the bundled model if not given.")
     workers: int = Field(
         default_factory=usable_cores, ge=1, le=1024, description="Runs of the model at once; one a core is fastest."
     )
     threads: int = Field(default=1, ge=1, le=1024, description="Threads inside one operator of the model.")
-    max_tokens: int | None = Field(default=None, ge=1, description="Limit on the tokens of one text.")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="Limit on the tokens of one text; a core reads about 8000 a second, see below."
+    )
     batching: bool = Field(default=True, description="Let texts of like length share a run where the model allows it.")
     max_batch_tokens: int = Field(
         default=MAX_BATCH_TOKENS, ge=1, le=1 << 20, description="Tokens of one run, padding included."
@@ -128,6 +134,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     log_format: Literal["text", "json"] = Field(default="text", description="One line of text or JSON an event.")
 
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _one_policy(cls, value: object) -> object:
+        """The last of several must not win in silence."""
+        given = value if isinstance(value, list | tuple) else (value,)
+        if len(given) == 1 and isinstance(given[0], str) and not os.path.exists(given[0]):
+            given = given[0].split(",")
+        if len(given) > 1:
+            cure = "give a directory with a file for each, such as strict.yaml with `extends: strict`"
+            raise _mistake(f"{len(given)} policies, and one file, name or directory is served", cure)
+        return given[0]
+
     @field_validator("listen", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -190,22 +208,41 @@ class Settings(BaseSettings):
             settings = cls(**given)
         except ValidationError as error:
             found += [
-                Violation(str((*e["loc"], "tls")[0]), e["msg"], e.get("ctx", {}).get("cure", "see guard serve --help"))
+                cls._violation(str((*e["loc"], "tls")[0]), given, e["type"], e["msg"], e["input"], e.get("ctx", {}))
                 for e in error.errors()
             ]
         if found:
             raise InvalidInput(found)
         return settings
 
+    @classmethod
+    def _violation(
+        cls, name: str, options: Iterable[str], kind: str, message: str, given: object, context: Mapping[str, Any]
+    ) -> Violation:
+        """One mistake, by the name that the option or the variable has for who gave it."""
+        field = cls.model_fields.get(name)
+        if field is None:
+            return Violation(name, message, context.get("cure", "see guard serve --help"))
+        shown = f"--{name.replace('_', '-')}" if name in options else f"{_PREFIX}{name.upper()}"
+        if kind == _MISTAKE:
+            return Violation(shown, message, context["cure"])
+        return option_violation(shown, kind, given, context, field.metadata, field.default)
+
 
 def _unknown_variables(fields: Iterable[str]) -> list[Violation]:
     """Variables that look like options and are none: a mistyped one would silently leave its default."""
     known = {f"{_PREFIX}{name.upper()}" for name in fields} | {KEY_VARIABLE}
     return [
-        Violation(name, "no such option", did_you_mean(name, known) or "see guard serve --help, or unset it")
+        Violation(name, "no such option", _near(name, known) or "see guard serve --help, or unset it")
         for name in sorted(os.environ)
         if name.startswith(_PREFIX)
         and not name.startswith(_CLIENT_PREFIX)
         and name not in known
         and not _SERVICE_LINK.search(name)
     ]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """The variable that was meant; what all of them begin with makes none alike."""
+    found = closest(name.removeprefix(_PREFIX), (variable.removeprefix(_PREFIX) for variable in known))
+    return "" if found is None else f"did you mean {_PREFIX}{found}?"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from guard.policy.load import SHIPPED_DIR
+from guard.policy.load import SHIPPED_DIR, policy_files
 from tests.cli.conftest import Command
 from tests.policy.build import record_of
 from tests.readme import abridged, comparable, runner, steps
@@ -56,6 +57,13 @@ def test_the_reference() -> None:
     commands = [step for step in steps(lines) if step.kind == "command"]
     assert any("guard policy diff" in step.source for step in commands)
     assert sum(step.section.endswith("in ten commands") for step in commands) == 10
+
+
+def test_the_reference_shows_no_revision_of_what_ships() -> None:
+    """Printed revisions of models and shipped policies would be old with the next one."""
+    text = (SHIPPED_DIR / "README.md").read_text(encoding="utf-8")
+    shipped = "|".join(["guard-minilm-zh-en", *(file.stem for file in policy_files(SHIPPED_DIR))])
+    assert re.findall(rf"\b(?:{shipped})@[0-9a-f]{{12}}", text) == []
 
 
 def test_two_policies(command: Command, policies: tuple[Path, Path], write: Write) -> None:

@@ -59,6 +59,19 @@ def test_long_texts_show_their_chunks(command: Command, policy: Path, tiny_model
     assert any(line.split()[:1] == ["2"] and "weapons 0.98" in line for line in outcome.out.splitlines())
 
 
+def test_a_text_alone_is_explained_by_the_default_policy(
+    command: Command, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    """One argument that is no policy is the text, however long; one that is a policy has none."""
+    for text in ("hello", "hello there. " * 400):
+        outcome = command("policy", "explain", text, "--model", tiny_model_dir)
+        assert outcome.code == 0 and outcome.out.startswith("policy   default@")
+    for arguments in ((), ("strict",), (tmp_path,)):
+        outcome = command("policy", "explain", *arguments)
+        assert outcome.code == 2 and outcome.err.startswith("guard: TEXT: missing (give a policy and a text, ")
+    assert "no such file: none.yaml" in command("policy", "explain", "none.yaml").err
+
+
 def test_usage(command: Command, policy: Path, tiny_model_dir: Path) -> None:
     """Texts, tags and policies that are none are refused."""
     blank = command("policy", "explain", policy, " ", "--model", tiny_model_dir)

@@ -41,7 +41,7 @@ def test_json_lines(tmp_path: Path) -> None:
     [
         (b"{", "not JSON"),
         (b"[1]", "not a JSON object"),
-        (b'{"text": "\xff"}', "invalid UTF-8 at byte 10"),
+        (b'{"text": "\xff"}', "not UTF-8 at byte 10 (save the file as UTF-8)"),
         (b'{"v": NaN}', "NaN is no JSON value"),
         (b'{"v": ' + b"9" * 5000 + b"}", "not JSON"),
         (b'{"v": ' + b"[" * 100_000, "not JSON"),
@@ -75,6 +75,18 @@ def test_csv_bad_rows(tmp_path: Path) -> None:
     assert "3 cells, the header has 2" in _error(many)
     assert "not CSV" in _error(broken)
     assert good.values == {"text": "d", "side": "e"}
+
+
+def test_csv_that_is_not_utf8(tmp_path: Path) -> None:
+    """What a spreadsheet saves in another encoding is named as such, by its line and column, with how to save it."""
+    cure = "not UTF-8 (save the file as UTF-8; in Excel: Save As, CSV UTF-8)"
+    path = _write(tmp_path / "a.csv", b"text,note\nfine,x\n" + "你好,x\n".encode("gbk") + b"fine,y\n")
+    first, bad, last = _rows(path)
+    assert (first.values["text"], bad.number, last.values["note"]) == ("fine", 3, "y")
+    assert _error(bad) == f"text: {cure}"
+    header = _write(tmp_path / "b.csv", "内容\n你好\n".encode("gbk"))
+    assert _refusal(header) == f"--input: {header}:1: {cure}"
+    assert f"b.csv:1: {cure}" in _refusal(_write(header, "text\nhello\n".encode("utf-16")))
 
 
 def test_csv_missing_quote_loses_nothing_silently(tmp_path: Path) -> None:

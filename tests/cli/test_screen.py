@@ -136,3 +136,32 @@ def test_server_policy(command: Command, server_address: str) -> None:
     for option, value in (("--policy", "my.yaml"), ("--model", "dir"), ("--policy", "unknown")):
         outcome = command("screen", "hello", option, value, "--server", server_address)
         assert outcome.code == 2 and option.strip("-") in outcome.err
+
+
+def test_json_has_what_a_script_passes_on(command: Command, tiny_model_dir: Path) -> None:
+    """For one text output_text is never null, and message says whose words it is; --no-text leaves out both texts."""
+    allowed, blocked, hidden = (
+        command("screen", *arguments, "--format", "json", "--model", tiny_model_dir).json()[0]
+        for arguments in (["hello"], ["a bomb"], ["hello", "--no-text"])
+    )
+    assert (allowed["output_text"], allowed["message"]) == ("hello", False)
+    assert blocked["output_text"].startswith("Sorry") and blocked["message"] is True
+    assert (hidden["text"], hidden["output_text"], hidden["message"]) == (None, None, False)
+
+
+def test_direction_and_context_in_other_words(command: Command, tiny_model_dir: Path) -> None:
+    """`response` is an output, turns may be those of a chat API; another direction is refused by its option."""
+    turns = '[{"role": "user", "content": "an earlier turn"}]'
+    record = _record(command, "hello", "--direction", "response", "--context", turns, "--model", tiny_model_dir)
+    assert record.direction is Direction.OUTPUT
+    outcome = command("screen", "hello", "--direction", "input")
+    assert (outcome.code, outcome.err) == (2, "guard: --direction: unknown value (write prompt)\n")
+
+
+def test_variables_of_the_sidecar_are_not_for_it(
+    command: Command, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What configures `guard serve` beside it changes nothing here, and is no mistake either."""
+    monkeypatch.setenv("GUARD_POLICY", "strict")
+    monkeypatch.setenv("GUARD_FOO", "x")
+    assert _record(command, "hello", "--model", tiny_model_dir).policy.startswith("default@")

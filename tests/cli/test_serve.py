@@ -92,9 +92,9 @@ def test_bad_options(command: Command, tiny_model_dir: Path, tmp_path: Path) -> 
     policy = tmp_path / "p.yaml"
     policy.write_text("version: 9\n")
     for option, value, said in (
-        ("--listen", "nowhere", "guard: listen: "),
-        ("--workers", "0", "guard: workers: "),
-        ("--log-level", "loud", "guard: log_level: "),
+        ("--listen", "nowhere", "guard: --listen: "),
+        ("--workers", "0", "guard: --workers: "),
+        ("--log-level", "loud", "guard: --log-level: "),
         ("--policy", policy, f"{policy}:1:"),
         ("--policy", "defualt", "guard: policy: no such policy: defualt ("),
         ("--model", tmp_path, f"guard: {tmp_path}: "),
@@ -123,3 +123,12 @@ def test_failed_handshakes_write_no_lines_of_their_own(tiny_model_dir: Path, tmp
         assert process.wait(60) == 0
         events = [json.loads(line) for line in process.stderr]
     assert events[-1]["message"] == "stopped"
+
+
+def test_several_policies_are_refused_with_the_cure(command: Command) -> None:
+    """The last of several --policy must not win without a word."""
+    outcome = command("serve", "--policy", "default", "--policy", "strict")
+    assert outcome.code == 2 and len(outcome.errors) == 1
+    assert (
+        outcome.err.startswith("guard: --policy: 2 policies") and "give a directory with a file for each" in outcome.err
+    )

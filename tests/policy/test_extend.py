@@ -178,8 +178,7 @@ def test_mistakes_stand_where_they_were_written(tmp_path: Path) -> None:
     assert _problems(_write(tmp_path, base=base, child=child)) == [
         "child.yaml:4:1: unknown key modes (did you mean mode?)",
         "child.yaml:6:27: threshold is out of range (a number from 0 to 1)",
-        "child.yaml:7:5: a rule with neither a threshold nor terms (add category and threshold, or terms)",
-        "child.yaml:7:5: an entry of rules has no action (add action: ...)",
+        "child.yaml:7:10: no inherited rule hat (did you mean hate?)",
         "child.yaml:8:5: a rule with neither a threshold nor terms (add category and threshold, or terms)",
         "child.yaml:8:5: an entry of rules has no action (add action: ...)",
         "child.yaml:8:10: rule id hate is used twice (first on line 6) (give each rule an id of its own)",
@@ -239,4 +238,34 @@ def test_a_rule_on_a_recognizer_that_is_inherited_nowhere(tmp_path: Path) -> Non
     assert problems == [
         "child.yaml:4:15: an entry of recognizers has no patterns (add patterns: ...)",
         "child.yaml:5:31: no recognizer of the policy finds custom.staf (did you mean custom.staff?)",
+    ]
+
+
+def test_a_mistyped_id_of_an_inherited_entry_is_told_as_such(tmp_path: Path) -> None:
+    """An entry that lacks what one of its own has, and has nearly an inherited name, is a typing error, told alone."""
+    middle = _CHILD.replace("child", "middle") + "rules: [{id: tenants, terms: [x], action: block}]\n"
+    child = (
+        _CHILD.replace("base.yaml", "middle.yaml")
+        + "rules:\n  - {id: crad, threshold: 2}\n  - {id: tenant, action: rewrite, rewrite: mask}\n"
+        + "  - {id: hate-2, category: hate, threshold: 0.5}\n  - {id: elsewhere, threshold: 0.5}\n"
+        + "recognizers: [{name: staf, score: 0.3}]\n"
+    )
+    assert _problems(_write(tmp_path, base=_BASE + _STAFF, middle=middle, child=child)) == [
+        "child.yaml:5:10: no inherited rule crad (did you mean card?)",
+        "child.yaml:5:27: threshold is out of range (a number from 0 to 1)",
+        "child.yaml:6:10: no inherited rule tenant (did you mean tenants?)",
+        # These may be rules of their own.
+        "child.yaml:7:5: an entry of rules has no action (add action: ...)",
+        "child.yaml:8:5: an entry of rules has no action (add action: ...)",
+        "child.yaml:8:5: an entry of rules has no category (add category: ...)",
+        "child.yaml:9:22: no inherited recognizer staf (did you mean staff?)",
+    ]
+
+
+def test_a_mistyped_id_is_told_once_through_a_chain(tmp_path: Path) -> None:
+    """A mistake below is that of its own file, whoever extends it."""
+    middle = _CHILD.replace("child", "middle") + "rules: [{id: hte, threshold: 0.9}]\n"
+    child = _CHILD.replace("base.yaml", "middle.yaml") + "rules: [{id: card, threshold: 0.9}]\n"
+    assert _problems(_write(tmp_path, base=_BASE, middle=middle, child=child)) == [
+        "middle.yaml:4:14: no inherited rule hte (did you mean hate?)"
     ]

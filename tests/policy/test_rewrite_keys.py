@@ -100,3 +100,25 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
     """Only http and https, with a host and without a password."""
     (found,) = _problems(text_of([_RULE + "llm"]) + f"llm: {{base_url: '{url}', model: m}}\n")
     assert "base_url is not one of an endpoint" in found
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("action: rewrite, rewrite: partial, keep: 3", "keep does not stand here (write it under rewrite, such as "
+         "rewrite: {operator: partial, keep: 3})"),
+        ('action: rewrite, text: "**"', "text does not stand here (write it under rewrite, such as "
+         'rewrite: {operator: mask, text: "**"})'),
+        ("action: rewrite, operator: mask", "operator does not stand here (write it as rewrite, such as "
+         "rewrite: mask)"),
+        ("action: mask", "action is not one of allow, rewrite, block (write action: rewrite, rewrite: mask)"),
+        ("action: deny", "action is not one of allow, rewrite, block (write block)"),
+        ("action: Reject", "action is not one of allow, rewrite, block (write block)"),
+        ("action: block, direction: input", "direction is not one of prompt, output, both (write prompt)"),
+        ("action: block, direction: response", "direction is not one of prompt, output, both (write output)"),
+    ],
+)  # fmt: skip
+def test_what_others_call_it_is_named_with_what_it_is_here(rule: str, problem: str) -> None:
+    """Options that stand beside their operator, operators as actions, other words for actions and directions."""
+    (found,) = _problems(text_of([f"id: a, category: pii.phone, threshold: 0.5, {rule}"]))
+    assert found == problem

@@ -122,3 +122,14 @@ def test_the_example_of_the_reference_chooses(tmp_path: Path) -> None:
     store = PolicyStore.load(_directory(tmp_path, example, "shop", "bank", "strict"))
     assert store.select("", {}).name == "shop"
     assert store.select("", {"tenant": "bank", "route": "chat"}).name == "strict"
+
+
+def test_the_example_of_the_reference_serves_policies_that_ship(tmp_path: Path) -> None:
+    """Three lines for each shipped policy, as policies/README.md shows them, make a directory of them."""
+    section = (_ROOT / "policies" / "README.md").read_text(encoding="utf-8").split("## Several policies")[1]
+    example = section.split("```yaml\n")[2].split("```")[0]
+    for name in ("strict", "default"):
+        (tmp_path / f"{name}.yaml").write_text(example.replace("strict", name), encoding="utf-8")
+    store = PolicyStore.load(tmp_path)
+    assert [policy.name for policy in store.infos()] == ["default", "strict"]
+    assert store.default.rules == PolicyStore.load().default.rules

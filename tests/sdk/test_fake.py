@@ -1,10 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from guard import Action, AsyncFakeGuard, Content, Decision, FakeGuard, GuardError, InvalidInput, Unavailable
+from guard import (
+    Action,
+    AsyncFakeGuard,
+    AsyncGuardClient,
+    Content,
+    Decision,
+    FakeGuard,
+    GuardClient,
+    GuardError,
+    InvalidInput,
+    Unavailable,
+)
 from guard.types import CATEGORIES
 
 
@@ -103,3 +115,35 @@ def test_asynchronous_fake_is_the_same_fake() -> None:
             return fake.calls
 
     assert [call.text for call in asyncio.run(scenario())] == ["bomb", "hello"]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, float("nan"), float("inf"), "5", True])
+def test_impossible_timeouts_are_refused_by_every_client(timeout: Any) -> None:
+    """What is no number of seconds above 0 is a mistake of the caller's, for a client and for each of its calls."""
+    for kind in (GuardClient, AsyncGuardClient):
+        with pytest.raises(InvalidInput, match="timeout: "):
+            kind("127.0.0.1:1", timeout=timeout)
+
+    async def scenario() -> None:
+        for guard in (AsyncGuardClient("127.0.0.1:1"), AsyncFakeGuard()):
+            with pytest.raises(InvalidInput, match="timeout: "):
+                await guard.screen("hi", timeout=timeout)
+            with pytest.raises(InvalidInput, match="timeout: "):
+                await guard.screen_batch(["hi"], timeout=timeout)
+            with pytest.raises(InvalidInput, match="timeout: "):
+                await guard.info(timeout=timeout)
+            with pytest.raises(InvalidInput, match="timeout: "):
+                guard.screen_stream(["hi"], timeout=timeout)
+            await guard.close()
+
+    asyncio.run(scenario())
+    for guard in (GuardClient("127.0.0.1:1"), FakeGuard()):
+        with pytest.raises(InvalidInput, match="timeout: "):
+            guard.screen("hi", timeout=timeout)
+        with pytest.raises(InvalidInput, match="timeout: "):
+            guard.screen_batch(["hi"], timeout=timeout)
+        with pytest.raises(InvalidInput, match="timeout: "):
+            guard.info(timeout=timeout)
+        with pytest.raises(InvalidInput, match="timeout: "):
+            guard.screen_stream(["hi"], timeout=timeout)
+        guard.close()

@@ -116,7 +116,18 @@ def test_batches_are_the_same(in_process: Guard, ask: Ask) -> None:
     local = in_process.screen_batch(_ITEMS)
     assert list(map(_comparable, ask("screen_batch", (_ITEMS,), {}))) == list(map(_comparable, local))
     fields = [[v.field for v in r.violations] if isinstance(r, InvalidInput) else None for r in local]
-    assert fields[:10] == [None, ["text"], None, ["direction"], None, ["contxt"], ["text"], ["item"], None, ["policy"]]
+    assert fields[:10] == [
+        None,
+        ["text"],
+        None,
+        ["direction"],
+        None,
+        ["contxt"],
+        ["text"],
+        ["contents[7]"],
+        None,
+        ["policy"],
+    ]
     assert fields[10:] == [None, ["context[0].text"], ["text"]]
 
 

@@ -109,8 +109,8 @@ def test_every_broken_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUARD_LISTEN", "127.0.0.1:0, nowhere")
     with pytest.raises(InvalidInput) as caught:
         Settings.load(workers=0)
-    assert {violation.field for violation in caught.value.violations} == {"workers", "grace", "listen"}
-    assert "listen: no address: 'nowhere' (HOST:PORT, [IPV6]:PORT or unix:PATH)" in str(caught.value)
+    assert {violation.field for violation in caught.value.violations} == {"--workers", "GUARD_GRACE", "GUARD_LISTEN"}
+    assert "GUARD_LISTEN: no address: 'nowhere' (HOST:PORT, [IPV6]:PORT or unix:PATH)" in str(caught.value)
 
 
 @pytest.mark.parametrize("address", ["localhost", ":50061", "127.0.0.1:65536", "::1:50061", "unix:", "127.0.0.1:x"])
@@ -118,7 +118,7 @@ def test_broken_address_is_refused(address: str) -> None:
     """What is no address is a broken option, not a failure to listen."""
     with pytest.raises(InvalidInput) as caught:
         Settings.load(listen=("127.0.0.1:0", address))
-    assert [violation.field for violation in caught.value.violations] == ["listen"]
+    assert [violation.field for violation in caught.value.violations] == ["--listen"]
 
 
 def test_address_given_twice_is_refused() -> None:
@@ -133,6 +133,7 @@ def test_address_given_twice_is_refused() -> None:
     [
         ("GUARD_TOKEN_FIEL", "GUARD_TOKEN_FIEL: no such option (did you mean GUARD_TOKEN_FILE?)"),
         ("GUARD_LISTENS", "GUARD_LISTENS: no such option (did you mean GUARD_LISTEN?)"),
+        ("GUARD_FOO", "GUARD_FOO: no such option (see guard serve --help, or unset it)"),
         ("GUARD_CERTIFICATE_OF_THE_SERVER", "no such option (see guard serve --help, or unset it)"),
     ],
 )
@@ -164,10 +165,15 @@ def test_variables_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch, nam
         ({"tls_cert": "c.pem"}, "tls: tls_key is missing (give the certificate and its key)"),
         ({"tls_key": "k.pem"}, "tls: tls_cert is missing (give the certificate and its key)"),
         ({"tls_client_ca": "ca.pem"}, "tls: tls_client_ca without a certificate (give tls_cert and tls_key, too)"),
-        ({"metrics": "unix:/run/m"}, "metrics: a unix socket (give HOST:PORT, such as 127.0.0.1:9464)"),
-        ({"metrics": "9464"}, "metrics: no address: '9464'"),
-        ({"socket_mode": "rw"}, "socket_mode: "),
-        ({"stream_timeout": 0}, "stream_timeout: "),
+        ({"metrics": "unix:/run/m"}, "--metrics: a unix socket (give HOST:PORT, such as 127.0.0.1:9464)"),
+        ({"metrics": "9464"}, "--metrics: no address: '9464'"),
+        ({"socket_mode": "rw"}, "--socket-mode: not in its form: 'rw' (such as 600)"),
+        ({"stream_timeout": 0}, "--stream-timeout: 0 is out of range (above 0, at most 604800)"),
+        ({"request_timeout": float("nan")}, "--request-timeout: nan is out of range (above 0, at most 3600)"),
+        ({"workers": -1}, "--workers: -1 is out of range (1 to 1024)"),
+        ({"max_tokens": 0}, "--max-tokens: 0 is out of range (at least 1)"),
+        ({"log_level": "loud"}, "--log-level: unknown value: 'loud' (one of debug, info, warning, error)"),
+        ({"policy": ["default", "strict"]}, "--policy: 2 policies, and one file, name or directory is served (give a"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, object], said: str) -> None:
@@ -175,3 +181,31 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, object], said: s
     with pytest.raises(InvalidInput) as caught:
         Settings.load(**options)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WORKERS", "x", "GUARD_WORKERS: not a whole number: 'x' (1 to 1024)"),
+        ("WORKERS", "1.5", "GUARD_WORKERS: not a whole number: '1.5' (1 to 1024)"),
+        ("GRACE", "soon", "GUARD_GRACE: not a number: 'soon' (0 to 3600)"),
+        ("BATCHING", "perhaps", "GUARD_BATCHING: neither true nor false: 'perhaps' (true or false)"),
+        ("LISTEN", ",", "GUARD_LISTEN: empty (give at least one, or leave it out)"),
+        ("POLICY", "default,strict", "GUARD_POLICY: 2 policies, and one file, name or directory is served (give a"),
+    ],
+)
+def test_broken_variable_is_named_as_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    """A variable is called by its own name, with what it holds and what it may hold."""
+    monkeypatch.setenv(f"GUARD_{name}", value)
+    with pytest.raises(InvalidInput) as caught:
+        Settings.load()
+    assert str(caught.value).startswith(said)
+
+
+def test_a_policy_whose_name_has_a_comma(tmp_path: Path) -> None:
+    """A path is a path, whatever characters it has."""
+    file = tmp_path / "a,b.yaml"
+    file.touch()
+    assert Settings.load(policy=(str(file),)).policy == str(file)
