@@ -82,7 +82,6 @@ def content_from_proto(message: pb.Content) -> Content:
     origin = _ORIGINS.get(message.origin, Origin.USER)
     if message.origin not in _ORIGINS and message.origin != pb.ORIGIN_UNSPECIFIED:
         found.append(_enum_violation("origin", message.origin, Origin))
-    context = [Turn(_ROLES.get(turn.role, Role.USER), turn.text) for turn in message.context]
     broken = [(i, turn.role) for i, turn in enumerate(message.context) if turn.role not in _ROLES]
     found += [_enum_violation(f"context[{i}].role", role, Role) for i, role in broken[:MOST_VIOLATIONS]]
     if len(broken) > MOST_VIOLATIONS:
@@ -92,7 +91,7 @@ def content_from_proto(message: pb.Content) -> Content:
     return Content(
         text=message.text,
         direction=direction,
-        context=tuple(context),
+        context=tuple(Turn(_ROLES[turn.role], turn.text) for turn in message.context),
         origin=origin,
         policy=message.policy,
         request_id=message.request_id,

@@ -66,6 +66,8 @@ def fields(raw: bytes) -> Iterator[Field]:
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
     """A number and where it ends."""
+    if at < len(raw) and raw[at] < 0x80:
+        return raw[at], at + 1  # most are short
     number = 0
     for index, byte in enumerate(raw[at : at + _MOST_VARINT_BYTES]):
         number |= (byte & 0x7F) << (7 * index)

@@ -33,6 +33,8 @@ rules:
   - {{id: weapons, direction: both, category: weapons, threshold: 0.5, action: block}}
 """
 _WAIT = 60
+# Calls bring no deadline: the server's holds.
+_NONE: Any = None
 _LONG = "hello " * 1000
 
 
@@ -83,7 +85,7 @@ def _served(classifier: Classifier, scenario: Callable[[_Crowded], Awaitable[Non
         server = GuardServer(Engine(gated, policies), Settings.load(**{**defaults, **options}))
         await server.start()
         try:
-            async with AsyncGuardClient(str(server.addresses[0]), timeout=None, retries=0) as client:
+            async with AsyncGuardClient(str(server.addresses[0]), timeout=_NONE, retries=0) as client:
                 await scenario(_Crowded(server, gated, client))
         finally:
             gated.gate.set()
