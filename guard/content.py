@@ -6,9 +6,10 @@ with the same function, because a server's content comes from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from enum import StrEnum
+from itertools import islice
 from typing import TypeVar
 
 from guard.errors import InvalidInput, Violation
@@ -17,6 +18,12 @@ from guard.types import DIRECTION_ALIASES, Content, Direction, Origin, Role, Tur
 
 #: Code points of a whole context. The model reads the newest few turns; the bound is against abuse.
 MAX_CONTEXT_CHARACTERS = 1024 * 1024
+
+#: Turns of a context. Every one takes a token of the model's at least, so it reads fewer.
+MAX_CONTEXT_TURNS = 1024
+
+#: Tags of one content.
+MAX_TAGS = 64
 
 # Enough to find one visible character in any honest text without normalising all of it.
 _HEAD = 64
@@ -107,8 +114,9 @@ def violations(content: Content) -> list[Violation]:
     if _well_formed(found, "text", content.text) and is_blank(content.text):
         found.append(Violation("text", "blank, nothing visible to screen", "send at least one visible character"))
     _check_member(found, "direction", content.direction, Direction)
+    found += too_many(len(content.context), len(content.tags))
     total = 0
-    for index, turn in enumerate(content.context):
+    for index, turn in enumerate(content.context if len(content.context) <= MAX_CONTEXT_TURNS else ()):
         field = f"context[{index}]"
         _check_member(found, f"{field}.role", turn.role, Role)
         _well_formed(found, f"{field}.text", turn.text)
@@ -119,9 +127,27 @@ def violations(content: Content) -> list[Violation]:
     _check_member(found, "origin", content.origin, Origin)
     _well_formed(found, "policy", content.policy)
     _well_formed(found, "request_id", content.request_id)
-    for key, value in content.tags.items():
+    for key, value in content.tags.items() if len(content.tags) <= MAX_TAGS else ():
         if _well_formed(found, "tags", key):
             _well_formed(found, f"tags.{key}", value)
+    return found
+
+
+def too_many(turns: int, tags: int, *, or_more: bool = False) -> list[Violation]:
+    """What is wrong with how many turns and tags there are; looked at before anything is done for each of them.
+
+    Args:
+        turns: How many.
+        tags: How many.
+        or_more: Whether they were not counted to the end.
+    """
+    more = " or more" if or_more else ""
+    found: list[Violation] = []
+    if turns > MAX_CONTEXT_TURNS:
+        reason = f"{turns} turns{more}, the limit is {MAX_CONTEXT_TURNS}"
+        found.append(Violation("context", reason, "send the newest turns only"))
+    if tags > MAX_TAGS:
+        found.append(Violation("tags", f"{tags} tags{more}, the limit is {MAX_TAGS}", "send those that are asked for"))
     return found
 
 
@@ -180,7 +206,11 @@ def _turns(found: list[Violation], context: object) -> tuple[Turn, ...]:
     if not isinstance(context, Iterable) or isinstance(context, Mapping | bytes):
         found.append(Violation("context", "neither a string nor a list of turns", f"a list of {_TURN}"))
         return ()
-    return tuple(_turn(found, f"context[{index}]", turn) for index, turn in enumerate(context))
+    turns = list(islice(context, MAX_CONTEXT_TURNS + 1))
+    if len(turns) > MAX_CONTEXT_TURNS:
+        found += too_many(len(context), 0) if isinstance(context, Sized) else too_many(len(turns), 0, or_more=True)
+        return ()
+    return tuple(_turn(found, f"context[{index}]", turn) for index, turn in enumerate(turns))
 
 
 def _turn(found: list[Violation], field: str, turn: object) -> Turn:
@@ -213,6 +243,9 @@ def _tags(found: list[Violation], tags: object) -> dict[str, str]:
         return {}
     if not isinstance(tags, Mapping):
         found.append(Violation("tags", "not a mapping", "send strings by name"))
+        return {}
+    if len(tags) > MAX_TAGS:
+        found += too_many(0, len(tags))
         return {}
     out: dict[str, str] = {}
     for key, value in tags.items():

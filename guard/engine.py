@@ -151,6 +151,22 @@ class Engine:
         decided = iter((yield from self._decide([subject for subject in checked if isinstance(subject, Subject)])))
         return [next(decided) if isinstance(subject, Subject) else subject for subject in checked]
 
+    def unscreened(self, contents: Sequence[Content]) -> list[Decision | GuardError]:
+        """What ``on_error`` says about each content, for whoever had no time to have them read; at once.
+
+        Returns:
+            One result per content, in order; degraded, or the error of one that asks for an unknown policy.
+        """
+        return [self._unscreened(content) for content in contents]
+
+    def _unscreened(self, content: Content) -> Decision | InvalidInput:
+        try:
+            subject = Subject(content, self._policies.select(content.policy, content.tags))
+        except InvalidInput as unknown:
+            return unknown
+        finding = unscreened(subject.policy)
+        return self._decision(subject, finding, finding.outcome.action)
+
     def finish(self, steps: Steps[_T]) -> _T:
         """Take a screening through all of its steps in the caller's thread, and return what it does."""
         answers = None

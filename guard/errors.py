@@ -13,6 +13,9 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import ClassVar
 
+#: Violations that a message spells out, and the status of a batch's item carries; the rest is counted.
+MOST_VIOLATIONS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -48,14 +51,17 @@ class GuardError(Exception):
 
 
 class InvalidInput(GuardError):
-    """The caller's content breaks the contract; ``violations`` names every broken field."""
+    """The caller's content breaks the contract; ``violations`` names every broken field, the message the first ones."""
 
     code: ClassVar[str] = "INVALID_ARGUMENT"
     http_status: ClassVar[int] = 400
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(str(v) for v in self.violations))
+        listed = [str(violation) for violation in self.violations[:MOST_VIOLATIONS]]
+        if len(self.violations) > MOST_VIOLATIONS:
+            listed.append(f"and {len(self.violations) - MOST_VIOLATIONS} more")
+        super().__init__("; ".join(listed))
 
     def __reduce__(self) -> tuple[type[InvalidInput], tuple[tuple[Violation, ...]]]:
         # Crosses processes: an exception is made again from its arguments, which here are not its message.

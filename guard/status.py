@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from guard.errors import GuardError, InvalidInput, Overloaded, Violation, error_for_code
+from guard.errors import MOST_VIOLATIONS, GuardError, InvalidInput, Overloaded, Violation, error_for_code
 from guard.v1 import guard_pb2 as pb
 
 # The status of a failed call travels as HTTP/2 metadata, which peers bound at 8 KiB and which grows on the way:
@@ -21,14 +21,20 @@ _MAX_MESSAGE = 160
 _MAX_FIELD = 64
 _MAX_DESCRIPTION = 256
 
+# An item's status is a part of the answer and may say more; the answer is to be of the request's order all the same.
+_MAX_ITEM_MESSAGE = 512
+
 
 def item_status(error: GuardError) -> pb.Status:
-    """The status of a batch's item that failed."""
-    violations = error.violations if isinstance(error, InvalidInput) else ()
+    """The status of a batch's item that failed; bounded like a call's, of many violations it has the first ones."""
+    violations = error.violations[:MOST_VIOLATIONS] if isinstance(error, InvalidInput) else ()
     return pb.Status(
         code=code_pb2.Code.Value(error.code),
-        message=str(error),
-        violations=[pb.FieldViolation(field=v.field, description=describe(v)) for v in violations],
+        message=_shorten(str(error), _MAX_ITEM_MESSAGE),
+        violations=[
+            pb.FieldViolation(field=_shorten(v.field, _MAX_FIELD), description=_shorten(describe(v), _MAX_DESCRIPTION))
+            for v in violations
+        ],
     )
 
 

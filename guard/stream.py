@@ -48,6 +48,10 @@ LONGEST_SENTENCE = 128
 #: Tokens of the longest slice in which the end of a place is waited for, or half of a text's limit if that is less.
 LONGEST_PLACE = 4096
 
+# Characters of a delta that are counted, screened and released before the next ones are looked at: what a stream holds
+# is bounded whatever its deltas are, and counting so many takes well under a millisecond.
+_PIECE = 1024
+
 # Bound on the characters of a slice: text with fewer words than it takes to fill a window is padding.
 _MOST_HELD = 1 << 16
 
@@ -55,8 +59,9 @@ _MOST_HELD = 1 << 16
 class Screening:
     """One stream. Not thread-safe, but each call may come from another thread; lives as long as the stream.
 
-    :meth:`push` deltas and :meth:`close` it; as long as it is :attr:`due`, :meth:`advance`. Screening happens in
-    :meth:`advance` alone; the other methods take microseconds for an ordinary delta.
+    :meth:`push` deltas, large ones :func:`in_pieces`, and :meth:`close` it; as long as it is :attr:`due`,
+    :meth:`advance`. Screening happens in :meth:`advance` alone; the other methods take microseconds for an ordinary
+    delta.
 
     Attributes:
         decision: The decision about the whole stream once it has ended; None until then. Its ``output_text`` is the
@@ -299,15 +304,25 @@ def screen_stream(engine: Engine, opening: Opening, deltas: Iterable[str | None]
     for delta in deltas:
         if delta is None:
             screening.pause()
-        else:
-            screening.push(delta)
-        yield from _released(screening)
+        for piece in in_pieces(delta or ""):
+            screening.push(piece)
+            yield from _released(screening)
+            if screening.decision:
+                break
         if screening.decision:
             break
     screening.close()
     yield from _released(screening)
     assert screening.decision is not None
     yield screening.decision
+
+
+def in_pieces(delta: str) -> Iterator[str]:
+    """A delta in pieces to be pushed one by one, with what is due advanced in between; an empty one is one piece.
+
+    Slices follow from the text and not from the borders of its deltas, so this changes nothing that is released.
+    """
+    return (delta[at : at + _PIECE] for at in range(0, max(1, len(delta)), _PIECE))
 
 
 def _released(screening: Screening) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from guard.errors import InvalidInput, Violation
+from guard.errors import MOST_VIOLATIONS, InvalidInput, Violation
 from guard.types import (
     CATEGORIES,
     Action,
@@ -72,7 +72,8 @@ def content_from_proto(message: pb.Content) -> Content:
     """A content from its message.
 
     Raises:
-        InvalidInput: An enum number is unspecified where it must be said, or unknown; every one is named.
+        InvalidInput: An enum number is unspecified where it must be said, or unknown; every one is named, but of many
+            turns the first ones, with the number of the rest.
     """
     found: list[Violation] = []
     direction = _DIRECTIONS.get(message.direction, Direction.PROMPT)
@@ -81,17 +82,16 @@ def content_from_proto(message: pb.Content) -> Content:
     origin = _ORIGINS.get(message.origin, Origin.USER)
     if message.origin not in _ORIGINS and message.origin != pb.ORIGIN_UNSPECIFIED:
         found.append(_enum_violation("origin", message.origin, Origin))
-    context: list[Turn] = []
-    for i, turn in enumerate(message.context):
-        context.append(Turn(_ROLES.get(turn.role, Role.USER), turn.text))
-        if turn.role not in _ROLES:
-            found.append(_enum_violation(f"context[{i}].role", turn.role, Role))
+    broken = [(i, turn.role) for i, turn in enumerate(message.context) if turn.role not in _ROLES]
+    found += [_enum_violation(f"context[{i}].role", role, Role) for i, role in broken[:MOST_VIOLATIONS]]
+    if len(broken) > MOST_VIOLATIONS:
+        found.append(Violation("context", f"and {len(broken) - MOST_VIOLATIONS} more without a role", _one_of(Role)))
     if found:
         raise InvalidInput(found)
     return Content(
         text=message.text,
         direction=direction,
-        context=tuple(context),
+        context=tuple(Turn(_ROLES[turn.role], turn.text) for turn in message.context),
         origin=origin,
         policy=message.policy,
         request_id=message.request_id,
@@ -136,7 +136,11 @@ def opening_from_proto(message: pb.StreamOpen) -> Content:
 
 def _enum_violation(field: str, number: int, known: Iterable[str]) -> Violation:
     reason = f"unknown value {number}" if number else "not given"
-    return Violation(field, reason, f"one of {', '.join(known)}")
+    return Violation(field, reason, _one_of(known))
+
+
+def _one_of(known: Iterable[str]) -> str:
+    return f"one of {', '.join(known)}"
 
 
 def decision_to_proto(decision: Decision) -> pb.Decision:

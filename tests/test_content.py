@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.content import MAX_CONTEXT_CHARACTERS, is_blank, make_content, violations
+from guard.content import MAX_CONTEXT_CHARACTERS, MAX_CONTEXT_TURNS, MAX_TAGS, is_blank, make_content, violations
 from guard.errors import InvalidInput
 from guard.types import Content, Direction, Origin, Role, Turn
 
@@ -140,6 +141,37 @@ def test_too_much_context_names_the_turn() -> None:
     turns = [{"role": "user", "text": half}] * 4
     assert _fields(context=turns) == ["context[2].text"]
     assert len(make_content("text", context=turns[:2]).context) == 2
+
+
+def test_too_many_turns_and_tags_are_refused() -> None:
+    """Turns and tags are counted before one is looked at: a refusal names the field, its count and its limit."""
+    turns = [{"role": "judge"}] * (MAX_CONTEXT_TURNS + 1)
+    tags = {str(i): "x" for i in range(MAX_TAGS + 1)}
+    with pytest.raises(InvalidInput) as refused:
+        make_content("text", context=turns, tags=tags)
+    assert [(found.field, found.reason) for found in refused.value.violations] == [
+        ("context", "1025 turns, the limit is 1024"),
+        ("tags", "65 tags, the limit is 64"),
+    ]
+    content = Content("text", context=(Turn(cast(Role, "judge"), ""),) * 2000, tags={**tags, "\ud800": "x"})
+    assert [violation.field for violation in violations(content)] == ["context", "tags"]
+    sound = make_content("text", context=[Turn(Role.USER, "a")] * MAX_CONTEXT_TURNS, tags=dict(list(tags.items())[1:]))
+    assert (len(sound.context), len(sound.tags)) == (MAX_CONTEXT_TURNS, MAX_TAGS)
+
+
+def test_an_endless_context_is_not_read_to_its_end() -> None:
+    """Of turns without a length as many are taken as show that there are too many."""
+    taken = 0
+
+    def turns() -> Iterator[Turn]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Turn(Role.USER, "a")
+
+    with pytest.raises(InvalidInput, match="context: 1025 turns or more, the limit is 1024"):
+        make_content("text", context=cast(Sequence[Turn], turns()))
+    assert taken == MAX_CONTEXT_TURNS + 1
 
 
 def test_content_of_plain_strings_is_refused() -> None:

@@ -30,3 +30,11 @@ def test_a_place_tells_no_message() -> None:
         told = place_of(error)
     assert told.startswith("ValueError at test_errors.py:")
     assert "private" not in told
+
+
+def test_a_message_is_bounded() -> None:
+    """However much is wrong, the message spells out the first mistakes and counts the rest."""
+    error = InvalidInput(Violation(f"context[{i}].role", "not given", "say it") for i in range(1000))
+    assert len(error.violations) == 1000
+    assert str(error).count("not given") == 16
+    assert str(error).endswith("; and 984 more")

@@ -35,6 +35,14 @@ def test_violations_come_back_whole_from_an_item() -> None:
     assert list(error.violations) == _violations
 
 
+def test_the_status_of_an_item_is_bounded() -> None:
+    """However much is wrong with an item, its status has the first violations, cut where they are long."""
+    many = InvalidInput(Violation(f"tags.{'x' * 10_000}", "not a string " * 100, "send one") for _ in range(1000))
+    status = item_status(many)
+    assert len(status.violations) == 16
+    assert status.ByteSize() < 8192
+
+
 def test_status_without_failure_is_no_error() -> None:
     """An item that went well has no error."""
     assert item_error(pb.Status()) is None

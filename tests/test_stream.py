@@ -13,7 +13,7 @@ from guard.engine import Engine
 from guard.errors import InvalidInput
 from guard.policy.load import parse_policy
 from guard.policy.store import PolicyStore
-from guard.stream import Screening, screen_stream
+from guard.stream import Screening, in_pieces, screen_stream
 from guard.types import CATEGORIES, Action, Content, Decision, Direction, Role, Span, Timings, Turn
 from tests.streams import BORDERS, CHARGED, WHOLE, cut, texts
 
@@ -236,6 +236,47 @@ def test_screenings_grow_with_the_text_and_not_with_its_square(classifier: _Reco
     _run(engine, ["hello "] * words)
     assert len(classifier.asked) == pytest.approx(words / 8, rel=0.1)
     assert max(len(query.text.split()) for query in classifier.asked) <= 16 + _LOOKAHEAD + 8 + 1
+
+
+@pytest.mark.parametrize("unit", ["hello world ", "我爱北京。", "a@example.com, ", "x" * 500 + " "])
+def test_a_large_delta_is_held_in_pieces(plain_engine: Engine, unit: str) -> None:
+    """Of a delta of any size a bounded number of characters and tokens is held, and what is released stays the same."""
+    text = unit * (60_000 // len(unit))
+    screening = Screening(plain_engine, plain_engine.open(_OUTPUT))
+    released, characters, tokens = [], 0, 0
+    for piece in in_pieces(text):
+        screening.push(piece)
+        characters = max(characters, screening.held)
+        tokens = max(tokens, len(screening._window._starts))
+        while screening.due:
+            released.append(screening.advance())
+    screening.close()
+    while screening.due:
+        released.append(screening.advance())
+    assert characters < 8192
+    assert tokens < 16_384
+    once, decision = _run(plain_engine, [text])
+    assert "".join(released) == once == _run(plain_engine, cut(text, range(0, len(text), 777)))[0]
+    assert screening.decision is not None
+    assert replace(screening.decision, timings=Timings()) == replace(decision, timings=Timings())
+
+
+@pytest.mark.parametrize("delta", ["", "a", "a" * 1024, "a" * 1025, "我" * 5000])
+def test_pieces_are_the_delta(delta: str) -> None:
+    """The pieces of a delta joined are the delta; each is small, and an empty delta is one piece."""
+    pieces = list(in_pieces(delta))
+    assert "".join(pieces) == delta
+    assert all(len(piece) <= 1024 for piece in pieces)
+    assert len(pieces) == max(1, -(-len(delta) // 1024))
+
+
+def test_after_a_block_nothing_more_of_a_delta_is_taken(engine: Engine, classifier: _Recording) -> None:
+    """A block in the middle of a large delta ends the work: what follows is neither counted nor screened."""
+    released, decision = _run(engine, ["hello " * 500 + "bomb " + "process " * 20_000])
+    assert decision.action is Action.BLOCK
+    assert decision.tokens < 700
+    assert "bomb" not in released
+    assert not any(query.text.count("process") > 40 for query in classifier.asked)
 
 
 def test_a_long_context_is_read_once(classifier: _Recording) -> None:

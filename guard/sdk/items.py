@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any, TypeAlias
 
 from guard.content import make_content
@@ -33,11 +34,12 @@ def read_items(items: Iterable[Item], **defaults: object) -> list[Content | Inva
     """
     if isinstance(items, str | bytes | Mapping):
         raise InvalidInput.of("contents", "one item instead of a list of them", "send a list")
-    read = [_read_item(index, item, defaults) for index, item in enumerate(items)]
-    if len(read) > MAX_BATCH_ITEMS:
-        reason = f"{len(read)} items, the limit is {MAX_BATCH_ITEMS}"
-        raise InvalidInput.of("contents", reason, "send smaller batches")
-    return read
+    # Counted before one is read: reading is work.
+    taken = list(islice(items, MAX_BATCH_ITEMS + 1))
+    if len(taken) > MAX_BATCH_ITEMS:
+        count = str(len(items)) if isinstance(items, Sized) else f"{len(taken)} or more"
+        raise InvalidInput.of("contents", f"{count} items, the limit is {MAX_BATCH_ITEMS}", "send smaller batches")
+    return [_read_item(index, item, defaults) for index, item in enumerate(taken)]
 
 
 def sound_items(items: Iterable[Content | InvalidInput]) -> list[Content]:

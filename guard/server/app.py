@@ -130,11 +130,11 @@ class GuardServer:
         self._servicer = GuardServicer(
             self._live,
             self.screener,
-            self._pool,
             observer,
             max_message_bytes=settings.max_message_bytes,
             max_streams=settings.max_streams,
             stream_timeout=settings.stream_timeout,
+            open_timeout=settings.request_timeout,
         )
         self._reloader = Reloader(
             (

@@ -5,8 +5,8 @@ ones in a small pool, so that the loop stays free for health and for new calls. 
 the loop hears of it when it is done: two changes of thread a text, whatever its company.
 
 A deadline is kept in three places. At the door a call is refused that would probably not be done in time, before any
-work. In the queue the batcher drops what is late. And a call that was let in and is late all the same is decided here,
-a little before its caller gives up: the engine gets no scores, and the policy's ``on_error`` decides.
+work. In the queue the batcher drops what is late. And a call that was let in and is late all the same, because it waits
+for scores or for a thread, is decided here, a little before its caller gives up: by the policy's ``on_error``.
 """
 
 from __future__ import annotations
@@ -14,28 +14,37 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from guard.classifier.batcher import Batcher, QueueLoad
 from guard.classifier.cache import ScoreCache
-from guard.engine import Engine, Steps
-from guard.errors import GuardError
+from guard.engine import Engine, Opening, Steps
+from guard.errors import DeadlineExceeded, GuardError, Overloaded
 from guard.llm import NoAnswer
 from guard.server.scoring import Asked, Scorer
 from guard.types import Content, Decision
 
 _T = TypeVar("_T")
 
-# Characters and texts that are prepared on the loop; more take milliseconds.
+# Characters, texts and turns that are prepared on the loop; more take milliseconds.
 _SHORT = 2048
 _FEW = 8
+_FEW_TURNS = 32
+
+# Seconds that a step waits for a thread whose call is late already: in most cases one is free.
+_PATIENCE = 0.02
 
 # An answer has to reach its caller before the deadline: this share of the time is left for it, and at most so much.
 _WAY_BACK = 0.1
 _LONGEST_WAY_BACK = 0.05
+
+# Seconds after which a stream that found no thread may try again.
+_RETRY = 1.0
 
 # Bytes of UTF-8 a token, on average in both languages; the template has three tokens.
 _BYTES_A_TOKEN = 5
@@ -121,13 +130,16 @@ class Screener:
             Overloaded: The call is refused at the door; it says when to retry.
             DeadlineExceeded: Its deadline was over before it began.
         """
-        work = _Work(engine, engine.screening(contents), expires, _is_long(contents))
+        late = partial(self._unscreened, engine, contents)
+        work = _Work(engine, engine.screening(contents), expires, _is_long(contents), late)
         tokens, chunks = _estimate(engine, contents)
         with self._batcher.reserved(tokens, chunks, expires):
             step = await self._step(work)
         if isinstance(step, Asked) and len(step.chunks) > chunks:
             # More rounds of the queue than its bytes let expect: now that they are known, better refused than late.
-            with self._batcher.reserved(sum(len(chunk.input_ids) for chunk in step.chunks), len(step.chunks), expires):
+            tokens = sum(len(chunk.input_ids) for chunk in step.chunks)
+            # It was let in: if its time is over meanwhile, on_error decides.
+            with suppress(DeadlineExceeded), self._batcher.reserved(tokens, len(step.chunks), expires):
                 pass
         return await self._go_on(work, step)
 
@@ -143,6 +155,21 @@ class Screener:
         expires = min(expires, time.monotonic() + self._timeout)
         work = _Work(engine, steps, expires, characters > _SHORT)
         return await self._go_on(work, await self._step(work))
+
+    async def open(self, engine: Engine, content: Content, expires: float) -> Opening:
+        """Check what a stream begins with; as :meth:`guard.engine.Engine.open`.
+
+        Raises:
+            InvalidInput: Every broken field is named.
+            Overloaded: No thread was free to read a long context in time.
+        """
+        if not _is_long([content]):
+            return engine.open(content)
+        opened = await self._in_pool(lambda: engine.open(content), min(expires, time.monotonic() + self._timeout))
+        if not opened.done() or opened.cancelled():
+            opened.cancel()
+            raise Overloaded("no thread is free to read the context (retry later)", retry_after=_RETRY)
+        return opened.result()
 
     def admit(self, tokens: int, expires: float) -> None:
         """Let a stream in, or not, by its first slice.
@@ -169,9 +196,38 @@ class Screener:
         if not work.long:
             return self._take(work, asked)
         began = time.perf_counter_ns()
-        loop = asyncio.get_running_loop()
-        # A caller that leaves before a thread is free costs nothing.
-        return await loop.run_in_executor(self._pool, self._take_in_pool, work, asked, began)
+        step = await self._in_pool(partial(self._take_in_pool, work, asked, began), work.expires)
+        if step.done() and not step.cancelled():
+            return step.result()
+        if work.late:
+            # What a thread may still be at is dropped with its result.
+            step.cancel()
+            return _Decided(work.late())
+        # A slice is small: one that found no thread is taken here, and one that is at work will be done soon.
+        return self._take(work, asked) if step.cancelled() else await step
+
+    async def _in_pool(self, work: Callable[[], _T], expires: float) -> asyncio.Future[_T]:
+        """Have a thread do it, and wait until it is due.
+
+        Returns:
+            What is done by then; cancelled if no thread was free; still at work if it takes longer.
+        """
+        queued = self._pool.submit(work)
+        future = asyncio.wrap_future(queued)
+        left = max(_PATIENCE, expires - time.monotonic())
+        try:
+            await asyncio.wait({future}, timeout=None if left == math.inf else left)
+        except asyncio.CancelledError:
+            # A caller that leaves before a thread is free costs nothing.
+            future.cancel()
+            raise
+        if not future.done() and queued.cancel():
+            future.cancel()
+        return future
+
+    def _unscreened(self, engine: Engine, contents: Sequence[Content]) -> list[Decision | GuardError]:
+        self._degraded += len(contents)
+        return engine.unscreened(contents)
 
     def _take_in_pool(self, work: _Work[_T], asked: Asked | None, began: int) -> Asked | _Decided[_T]:
         waited = (time.perf_counter_ns() - began) // 1000
@@ -207,12 +263,21 @@ class Screener:
 
 @dataclass(frozen=True, slots=True)
 class _Work(Generic[_T]):
-    """A screening on its way, until when it may take, and whether its steps take milliseconds."""
+    """A screening on its way.
+
+    Attributes:
+        engine: Whose steps they are.
+        steps: The screening.
+        expires: Until when it may take, on the clock of :func:`time.monotonic`.
+        long: Whether its steps take milliseconds.
+        late: What becomes of it if no thread takes a step in time; None if the steps are small and can say so.
+    """
 
     engine: Engine
     steps: Steps[_T]
     expires: float
     long: bool
+    late: Callable[[], _T] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +288,10 @@ class _Decided(Generic[_T]):
 
 
 def _is_long(contents: Sequence[Content]) -> bool:
+    if len(contents) > _FEW or sum(len(content.context) for content in contents) > _FEW_TURNS:
+        return True
     characters = sum(len(content.text) + sum(len(turn.text) for turn in content.context) for content in contents)
-    return characters > _SHORT or len(contents) > _FEW
+    return characters > _SHORT
 
 
 def _estimate(engine: Engine, contents: Sequence[Content]) -> tuple[int, int]:
@@ -235,7 +302,9 @@ def _estimate(engine: Engine, contents: Sequence[Content]) -> tuple[int, int]:
         if len(content.text) <= engine.max_characters:
             text = len(content.text.encode("utf-8", "surrogatepass")) // _BYTES_A_TOKEN
             pieces = max(1, math.ceil((text - limits.overlap) / (limits.chunk - limits.overlap)))
-            context = sum(len(turn.text.encode("utf-8", "surrogatepass")) for turn in content.context)
+            # Older turns are not read: every one takes a token at least.
+            newest = content.context[max(0, len(content.context) - limits.context) :]
+            context = sum(len(turn.text.encode("utf-8", "surrogatepass")) for turn in newest)
             beside = _TEMPLATE_TOKENS + min(limits.context, context // _BYTES_A_TOKEN)
             tokens += min(text, limits.max_text) + pieces * beside + (pieces - 1) * limits.overlap
             chunks += pieces

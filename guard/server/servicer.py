@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 
@@ -36,6 +35,12 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GuardService"].full_name
 
 _log = logging.getLogger(__name__)
 
+# Seconds after which a stream may try again that found as many open as may be.
+_RETRY = 1.0
+
+# Seconds beyond a stream's time in which its caller may take what was written for it.
+_UNREAD = 2.0
+
 
 class GuardServicer:
     """The service's methods. Belongs to one event loop; an engine is shared with the pool's threads."""
@@ -44,31 +49,31 @@ class GuardServicer:
         self,
         live: Live,
         screener: Screener,
-        pool: Executor,
         observer: Observer,
         *,
         max_message_bytes: int,
         max_streams: int,
         stream_timeout: float,
+        open_timeout: float,
     ) -> None:
         """Serve the current engine.
 
         Args:
             live: Holds the engine; a call keeps the one that it begins with.
             screener: Decides.
-            pool: Its threads count large deltas of streams.
             observer: Told of every decision and every refusal.
             max_message_bytes: Limit on one message.
             max_streams: Streams that may be open at once.
             stream_timeout: Seconds that a stream may take in all.
+            open_timeout: Seconds that a stream's opening may take to come.
         """
         self._live = live
         self._screener = screener
-        self._pool = pool
         self._observer = observer
         self._max_message_bytes = max_message_bytes
         self._max_streams = max_streams
         self._stream_timeout = stream_timeout
+        self._open_timeout = open_timeout
         self._streams = 0
         self._draining = False
         self._in_flight = 0
@@ -139,10 +144,11 @@ class GuardServicer:
         """
         expires = self._screener.expires(remaining)
         self._check_size("contents", raw)
-        items = [_read(item) for item in decode_contents(raw)]
-        limit = self.limits(engine).max_batch_items
-        if len(items) > limit:
-            raise InvalidInput.of("contents", f"{len(items)} items, the limit is {limit}", "send smaller batches")
+        items = []
+        for item in decode_contents(raw, self.limits(engine).max_batch_items):
+            items.append(_read(item))
+            # An item may have many turns: others have their turn between two of them.
+            await asyncio.sleep(0)
         sound = [item for item in items if isinstance(item, Content)]
         found = await self._screener.screen(engine, sound, expires)
         for content, result in zip(sound, found, strict=True):
@@ -167,16 +173,17 @@ class GuardServicer:
                 does not leave.
         """
         if self._streams >= self._max_streams:
-            raise Overloaded(f"{self._streams} streams are open, as many as may be (retry later, or raise max_streams)")
+            full = f"{self._streams} streams are open, as many as may be (retry later, or raise max_streams)"
+            raise Overloaded(full, retry_after=_RETRY)
         call = StreamCall(
             engine,
             self._screener,
-            self._pool,
             events,
             self._check_size,
             self._observer.stream(),
             expires=math.inf if remaining is None else self._screener.expires(remaining),
             timeout=self._stream_timeout,
+            open_timeout=self._open_timeout,
         )
         self._streams += 1
         try:
@@ -228,9 +235,8 @@ class GuardServicer:
         name: str,
         method: Callable[[Engine, AsyncIterator[bytes], float | None], AsyncGenerator[Message, None]],
     ) -> grpc.RpcMethodHandler[bytes, Message]:
-        async def answer(
-            events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]
-        ) -> AsyncIterator[Message]:
+        async def answer(events: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, Message]) -> None:
+            ends = asyncio.get_running_loop().time() + self._stream_timeout
             if self._draining:
                 await context.abort_with_status(rpc_status.to_status(call_status(_ending())))
             with self._counted() as engine:
@@ -238,11 +244,11 @@ class GuardServicer:
                     # Closed at once, also where the caller left: a stream holds a read that is under way.
                     async with aclosing(method(engine, events, context.time_remaining())) as messages:
                         async for message in messages:
-                            yield message
+                            await _taken(context.write(message), ends)
                     return
                 except Exception as error:  # as above
                     failure = self._failure(name, error)
-                await context.abort_with_status(rpc_status.to_status(call_status(failure)))
+                await _taken(context.abort_with_status(rpc_status.to_status(call_status(failure))), 0)
 
         return grpc.stream_stream_rpc_method_handler(answer, response_serializer=_serialize)
 
@@ -253,6 +259,20 @@ class GuardServicer:
             error = InternalError("the guard failed on this request, its text is unscreened (see its log)")
         self._observer.refused(error)
         return error
+
+
+async def _taken(writing: Awaitable[None], ends: float) -> None:
+    """Wait until a caller takes what is written for it, as long as its stream may take and a little longer.
+
+    Raises:
+        CancelledError: It did not. gRPC then resets the call; a status would wait behind what is not taken.
+    """
+    until = max(ends, asyncio.get_running_loop().time()) + _UNREAD
+    try:
+        async with asyncio.timeout_at(until):
+            await writing
+    except TimeoutError:
+        raise asyncio.CancelledError from None
 
 
 def _read(item: pb.Content | InvalidInput) -> Content | InvalidInput:

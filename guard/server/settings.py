@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         default=10.0,
         gt=0,
         le=3600,
-        description="Seconds for a call that brings no deadline, and for a slice of a stream.",
+        description="Seconds for a call that brings no deadline, and for a stream's opening and each slice.",
     )
     cache_entries: int = Field(
         default=1024, ge=0, le=1 << 20, description="Texts whose scores are remembered; 0 for none."

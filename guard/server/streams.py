@@ -2,16 +2,15 @@
 
 The event loop reads and counts, the screener has slices scored beside everybody else's texts. While a slice is
 screened nothing more is read, so a caller that is faster than the model is held back by the transport and not kept in
-memory. A stream is refused when it opens or not at all: a slice waits, and what is too late is decided by ``on_error``.
+memory; a large delta is taken in pieces, with the others' turns in between. A stream is refused when it opens or not at
+all: a slice waits, and what is too late is decided by ``on_error``.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from concurrent.futures import Executor
 from contextlib import suppress
-from typing import TypeVar
 
 from guard import wire
 from guard.engine import Engine
@@ -19,13 +18,8 @@ from guard.errors import DeadlineExceeded, InvalidInput
 from guard.server.decode import decode_event
 from guard.server.observer import StreamObserver
 from guard.server.screener import Screener
-from guard.stream import Screening
+from guard.stream import Screening, in_pieces
 from guard.v1 import guard_pb2 as pb
-
-_T = TypeVar("_T")
-
-# A delta of more characters is counted in the pool: it takes milliseconds.
-_LARGE = 2048
 
 # Seconds that a caller has to notice a decision that came before it had said all.
 _LINGER = 2.0
@@ -38,35 +32,35 @@ class StreamCall:
         self,
         engine: Engine,
         screener: Screener,
-        pool: Executor,
         events: AsyncIterator[bytes],
         check_size: Callable[[str, bytes], None],
         observer: StreamObserver,
         *,
         expires: float,
         timeout: float,
+        open_timeout: float,
     ) -> None:
         """Take a call.
 
         Args:
             engine: Decides.
             screener: Has slices scored.
-            pool: Its threads count large deltas.
             events: The caller's messages; their end is a half-close.
             check_size: Raises where a message has too many bytes.
             observer: Told of the text and of the decision.
             expires: When the caller gives up, on the clock of :func:`time.monotonic`; what is late is decided by
                 ``on_error``.
             timeout: Seconds that the stream may take in all.
+            open_timeout: Seconds that its opening may take to come.
         """
         self._engine = engine
         self._screener = screener
         self._expires = expires
-        self._pool = pool
         self._events = events
         self._check_size = check_size
         self._observer = observer
         self._timeout = timeout
+        self._open_timeout = open_timeout
         self._ends = asyncio.get_running_loop().time() + timeout
         self._coming: asyncio.Future[bytes | None] | None = None
         self._said_all = False
@@ -78,20 +72,24 @@ class StreamCall:
         Raises:
             InvalidInput: An event breaks the contract; its field is named. What is held does not leave.
             Overloaded: The stream is refused when it opens.
-            DeadlineExceeded: Its deadline was over before it began, or its time is over. What is held does not leave.
+            DeadlineExceeded: Its deadline was over before it began, its opening did not come, or its time is over. What
+                is held does not leave.
         """
         try:
             screening = await self._open()
             while screening.decision is None:
-                await self._take(screening)
-                while screening.due:
-                    self._check_time()
-                    text = await self._screener.run(
-                        self._engine, screening.advancing(), characters=screening.held, expires=self._expires
-                    )
-                    if text:
-                        self._observer.released(text)
-                        yield pb.ScreenStreamResponse(released=pb.StreamReleased(text=text))
+                for piece in in_pieces(await self._take(screening)):
+                    await self._push(screening, piece)
+                    while screening.due:
+                        self._check_time()
+                        text = await self._screener.run(
+                            self._engine, screening.advancing(), characters=screening.held, expires=self._expires
+                        )
+                        if text:
+                            self._observer.released(text)
+                            yield pb.ScreenStreamResponse(released=pb.StreamReleased(text=text))
+                    if screening.decision:
+                        break
             self._observer.decided(screening.content, screening.decision)
             yield pb.ScreenStreamResponse(decision=wire.decision_to_proto(screening.decision))
             if not self._said_all:
@@ -103,7 +101,9 @@ class StreamCall:
 
     async def _open(self) -> Screening:
         self._coming = asyncio.ensure_future(self._next())
-        await self._wait(None)
+        await self._wait(self._open_timeout)
+        if not self._coming.done():
+            raise DeadlineExceeded(f"no opening came within {self._open_timeout:g} s (send it at once)")
         raw, self._coming = self._coming.result(), None
         if raw is None:
             raise InvalidInput.of("open", "missing", "send it first")
@@ -112,39 +112,44 @@ class StreamCall:
         if event.WhichOneof("event") != "open":
             raise InvalidInput.of("open", "missing", "send it before anything else")
         content = wire.opening_from_proto(event.open)
-        opening = await self._in_pool(lambda: self._engine.open(content))
+        opening = await self._screener.open(self._engine, content, self._expires)
         sizes = opening.policy.streaming
         self._screener.admit(sizes.context + sizes.step + sizes.lookahead, self._expires)
         self._max_hold = sizes.max_hold
         return Screening(self._engine, opening)
 
-    async def _take(self, screening: Screening) -> None:
-        """Wait for the caller's next event, or for its pause, and count it."""
+    async def _take(self, screening: Screening) -> str:
+        """Wait for the caller's next event, or for its pause; the text of a delta, empty for anything else."""
         if self._coming is None:
             self._coming = asyncio.ensure_future(self._next())
         await self._wait(self._max_hold if screening.stalled else None)
         if not self._coming.done():
             screening.pause()
-            return
+            return ""
         raw, self._coming = self._coming.result(), None
         if raw is None:
             self._said_all = True
             screening.close()
-            return
+            return ""
         self._check_size("delta", raw)
         event = decode_event(raw)
         match event.WhichOneof("event"):
             case "close":
                 self._said_all = True
                 screening.close()
+                return ""
             case "delta":
-                self._observer.received(event.delta.text)
-                if len(event.delta.text) > _LARGE:
-                    await self._in_pool(lambda: screening.push(event.delta.text))
-                else:
-                    screening.push(event.delta.text)
+                return event.delta.text
             case _:
                 raise InvalidInput.of("open", "sent twice", "open another stream")
+
+    async def _push(self, screening: Screening, piece: str) -> None:
+        """Count the next piece of a delta; between two of them others have their turn, and a cancellation, too."""
+        if piece:
+            await asyncio.sleep(0)
+            self._check_time()
+            self._observer.received(piece)
+            screening.push(piece)
 
     async def _linger(self) -> None:
         """Take what a caller sends that does not know the decision yet.
@@ -175,6 +180,3 @@ class StreamCall:
 
     async def _next(self) -> bytes | None:
         return await anext(self._events, None)
-
-    async def _in_pool(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -114,3 +114,70 @@ def test_an_event_that_is_none_is_refused(raw: bytes, fields: list[str]) -> None
     with pytest.raises(InvalidInput) as caught:
         decode_event(raw)
     assert _fields(caught.value) == fields
+
+
+# Counts. Behind what is too much stand bytes that are no message: they were not looked at when it was refused.
+
+_TURN, _TAG = b"\x1a\x00", b"\x3a\x00"
+_GROUP = b"\x0b"
+
+
+def _long(number: int, value: bytes) -> bytes:
+    """A length-delimited field of any length."""
+    size = len(value)
+    length = b""
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "reason"),
+    [
+        (_TURN * 2_000_000 + _GROUP, "context", "4096 turns or more, the limit is 1024"),
+        (_TURN * 1025, "context", "1025 turns, the limit is 1024"),
+        (_TAG * 2_000_000 + _GROUP, "tags", "4096 tags or more, the limit is 64"),
+        (_TAG * 65, "tags", "65 tags, the limit is 64"),
+        (b"\x10\x01" * 2_000_000 + _GROUP, "request", "4096 fields or more"),
+    ],
+)
+def test_too_much_is_refused_before_it_is_read(content: bytes, field: str, reason: str) -> None:
+    """Turns and tags are counted before one is read; the refusal names field, count, limit and cure."""
+    opening = content.replace(_TURN, b"\x12\x00").replace(_TAG, b"\x32\x00")
+    for decode, raw in ((decode_content, _long(1, content)), (decode_event, _long(1, opening))):
+        with pytest.raises(InvalidInput) as caught:
+            decode(raw)
+        (violation,) = caught.value.violations
+        assert (violation.field, violation.reason) == (field, reason)
+        assert violation.cure
+    first, second = decode_contents(_long(1, content) + _field(1, _field(1, b"two")))
+    assert isinstance(first, InvalidInput)
+    assert _fields(first) == [field]
+    assert isinstance(second, pb.Content)
+
+
+def test_a_content_in_parts_is_counted_as_one() -> None:
+    """Protobuf joins a content that comes twice, so its turns are counted together."""
+    part = _long(1, _TURN * 600)
+    assert len(decode_content(part).context) == 600
+    with pytest.raises(InvalidInput, match="context: 1200 turns"):
+        decode_content(part * 2)
+    with pytest.raises(InvalidInput, match="request: 4096 fields or more"):
+        decode_content(b"\x7a\x00" * 4096 + _long(1, _TURN * 2000))
+
+
+def test_as_much_as_may_be_is_read() -> None:
+    """A content with all the turns and tags that it may have is decoded."""
+    turns = [pb.Turn(role=pb.ROLE_USER, text="a")] * 1024
+    content = pb.Content(text="b", context=turns, tags={str(i): "c" for i in range(64)})
+    assert decode_content(pb.ScreenRequest(content=content).SerializeToString()) == content
+
+
+def test_a_batch_is_counted_before_it_is_read() -> None:
+    """Too many items are refused whatever they are, with the count as far as it goes."""
+    with pytest.raises(InvalidInput, match="contents: 4096 or more items, the limit is 256"):
+        decode_contents(b"\x0a\x00" * 2_000_000 + _GROUP)
+    with pytest.raises(InvalidInput, match="contents: 257 items, the limit is 256"):
+        decode_contents(b"\x0a\x00" * 257)
+    assert len(list(decode_contents(b"\x0a\x00" * 256))) == 256
