@@ -28,6 +28,9 @@ from guard.v1 import guard_pb2 as pb
 # Fields of a message that are counted; an honest one has fewer, with all the turns and tags that it may have.
 _MOST_FIELDS = 4096
 
+# Bytes of a request in which there is no room for a number of turns or tags that would matter.
+_SMALL = 2048
+
 
 def decode_content(raw: bytes) -> pb.Content:
     """The content of a ScreenRequest.
@@ -36,9 +39,11 @@ def decode_content(raw: bytes) -> pb.Content:
         InvalidInput: The bytes are no such message, there is no content in it, it has too many turns or tags, or a
             string is not UTF-8 (named).
     """
-    found = _fields(pb.ScreenRequest, [raw])
-    _check_number(found)
-    _check_counts(pb.Content, [field.value for field in found if field.number == pb.ScreenRequest.CONTENT_FIELD_NUMBER])
+    if len(raw) > _SMALL:
+        found = _fields(pb.ScreenRequest, [raw])
+        _check_number(found)
+        contents = (field.value for field in found if field.number == pb.ScreenRequest.CONTENT_FIELD_NUMBER)
+        _check_counts(pb.Content, contents)
     try:
         request = pb.ScreenRequest.FromString(raw)
     except DecodeError:
