@@ -138,7 +138,7 @@ def _long(number: int, value: bytes) -> bytes:
         (_TURN * 2_000_000 + _GROUP, "context", "4096 turns or more, the limit is 1024"),
         (_TURN * 1025, "context", "1025 turns, the limit is 1024"),
         (_TAG * 2_000_000 + _GROUP, "tags", "4096 tags or more, the limit is 64"),
-        (_TAG * 65, "tags", "65 tags, the limit is 64"),
+        (_TAG * 1025, "tags", "1025 tags, the limit is 64"),
         (b"\x10\x01" * 2_000_000 + _GROUP, "request", "4096 fields or more"),
     ],
 )
