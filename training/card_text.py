@@ -178,6 +178,7 @@ STAGES: Mapping[str, str] = {
     "train": "fine-tuning on the labelled corpora",
     "polish": "one more pass over another draw of them, a part of each text's tokens hidden",
     "polish2": "the same over a third draw",
+    "polish3": "the same over a fourth, after a second reading of labels, with more renderings between the languages",
 }
 
 #: Sources that were made for this project from the rows of the other corpora: what was done to them.

@@ -35,6 +35,8 @@ _DEFAULT = Share()
 #: Deviations from the default, each for a reason: small precise sources are repeated, large one-sided ones cut.
 SHARES: Mapping[str, Share] = {
     "translated_zh": Share(9999, 3),
+    "translated_en": Share(9999, 2),
+    "plexpt_annotated": Share(9999, 2),
     "hh_rlhf_annotated": Share(9999, 2),
     "guardreasoner_mix": Share(9999, 2),
     "jade": Share(9999, 2),

@@ -21,6 +21,7 @@ from training.corpora import (
 )
 from training.corpora.__main__ import main
 from training.corpora.dedupe import NearDuplicates, clear_of
+from training.corpora.relabel import SECOND_READING, read_labels
 from training.corpora.splits import split, split_key, split_of
 
 ROW = Row(
@@ -274,3 +275,46 @@ def test_dedupe_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["dedupe", *arguments]) == 0
     assert [row.id for row in read_parquet_dir(tmp_path / "clean")] == ["a-1"]
     assert "1 near-duplicates" in capsys.readouterr().out
+
+
+def test_second_reading_reaches_renderings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`relabel` changes a row and its rendering in another language, and says what it could not find."""
+    harmful = replace(ROW, id="quiz-1", source="quiz", label="noncompliant", categories=("other",))
+    rendered = replace(harmful, id="quiz_zh-quiz-1", source="quiz_zh", lang="zh", text="怎么解这个方程？")
+    other = replace(harmful, id="quiz-2", text="Something else")
+    for row in (harmful, rendered):
+        write_parquet(tmp_path / "in" / f"{row.source}.parquet", [row, other] if row is harmful else [row])
+    labels = tmp_path / "read.tsv"
+    labels.write_text("id\tlabel\nquiz-1\tcompliant\nquiz-9\tambiguous\n", encoding="utf-8")
+    assert main(["relabel", str(tmp_path / "in"), "--labels", str(labels), "--output", str(tmp_path / "out")]) == 0
+    after = {row.id: row for row in read_parquet_dir(tmp_path / "out")}
+    assert [after[i].label for i in ("quiz-1", "quiz_zh-quiz-1", "quiz-2")] == [
+        "compliant",
+        "compliant",
+        "noncompliant",
+    ]
+    assert after["quiz-1"].categories == () and after["quiz-2"].categories == ("other",)
+    assert "2 with another label after the second reading; 1 of its ids" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("quiz-1\tcompliant\n", "read.tsv:1: header"),
+        ("id\tlabel\nquiz-1\tharmless\n", "read.tsv:2: label"),
+        ("id\tlabel\nquiz-1\n", "read.tsv:2: label"),
+        ("id\tlabel\nquiz-1\tcompliant\nquiz-1\tambiguous\n", "read.tsv:3: id"),
+    ],
+)
+def test_a_second_reading_with_mistakes_is_refused(tmp_path: Path, table: str, message: str) -> None:
+    """A wrong header, an unknown label, a missing field and an id read twice name file and line."""
+    path = tmp_path / "read.tsv"
+    path.write_text(table, encoding="utf-8")
+    with pytest.raises(CorpusError) as error:
+        read_labels(path)
+    assert message in str(error.value)
+
+
+def test_the_committed_second_reading_can_be_read() -> None:
+    """The table that the released model's recipe applies."""
+    assert set(read_labels(SECOND_READING).values()) == {"compliant", "ambiguous"}

@@ -74,6 +74,16 @@ THEMES: tuple[str, ...] = (
     "schemes",
     "systems",
     "everyday",
+    "quiz_en",
+    "quiz_zh",
+    "groups_q_en",
+    "groups_q_zh",
+    "chores_en",
+    "chores_zh",
+    "dilemmas_en",
+    "dilemmas_zh",
+    "plain_harm_en",
+    "plain_harm_zh",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12

