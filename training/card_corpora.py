@@ -10,6 +10,7 @@ from pathlib import Path
 from guard.classifier.artifact import Artifact, Source
 from training import card_text
 from training.markdown import sections, table
+from training.sources import OWN_CORPORA
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ def _sources(artifact: Artifact, known: Mapping[tuple[str, str], SourceLine]) ->
         line = known.get(("train", source.name)) or next(
             (entry for (use, name), entry in known.items() if use.startswith("plain") and name == plain), None
         )
-        origin = line.repository if line else card_text.DERIVED.get(source.name, "this project")
+        if source.name in OWN_CORPORA:
+            origin = OWN_CORPORA[source.name].origin
+        else:
+            origin = line.repository if line else card_text.DERIVED.get(source.name, "this project")
         written = card_text.MODEL_WRITTEN.get(source.name, "")
         rows.append((source.name, source.rows, *reversed(_terms(artifact, source)), written, origin))
     return table(("corpus", "rows", "class", "licence", "written by a model", "repository @ commit"), rows)

@@ -23,9 +23,12 @@ LABELS = """\
 - `assumed_benign`: a general corpus that was not checked text by text.
 - `annotated`: read and labelled by a language model, row by row, in one pass, without a second annotator; of long
   answers only the beginning was read.
-- `translated`: rendered by a language model from an English row; the label is that row's.
+- `translated`: rendered by a language model from a row in the other language; the label is that row's.
 - `model`: the label is a model's.
 - Where nothing is said, the labels are the corpus' own, mostly by people.
+
+A language model read the noncompliant rows of harmfulqa and trustllm a second time: 351 of 4 108 were harmless and
+count as compliant, 990 mild and teach nothing (`training/corpora/second_reading.tsv`); so do their renderings.
 
 A label speaks about what it was made for. A row about hate teaches and measures only that; where a label is
 silent, the loss is masked."""
@@ -211,10 +214,12 @@ MODEL_WRITTEN: Mapping[str, str] = {
     "latent_jailbreak": "ChatGPT, ChatGLM2-6B, BELLE-7B (answers)",
     "plain_plexpt_questions": "ChatGPT-3.5",
     "plain_smile_counselling": "ChatGPT (dialogues rewritten from single turns)",
+    "plexpt_annotated": "ChatGPT-3.5",
     "plexpt_questions": "ChatGPT-3.5",
     "presidio_synth": "templates filled by a program",
     "teleantifraud": "an unnamed language model",
     "toxigen_annotated": "GPT-3",
+    "translated_en": "unnamed models (variants of prompts, translation)",
     "translated_zh": "an unnamed language model (translation)",
     "trustllm": "several models (jailbreak variants), in part",
 }

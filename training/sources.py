@@ -4,11 +4,43 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from guard.classifier.artifact import Source
 
 _COLUMNS = ("used in", "source", "class")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCorpus:
+    """What was made for this project from rows of public corpora, which no public table lists as it is.
+
+    Attributes:
+        licence: The terms of its rows.
+        licence_class: The strictest of its sources' classes.
+        origin: What it was made from.
+    """
+
+    licence: str
+    licence_class: str
+    origin: str
+
+
+_RENDERED = "as the sources; translations by a language model, for this project"
+#: Corpora of renderings and of second labels, by name.
+OWN_CORPORA: Mapping[str, OwnCorpus] = {
+    "translated_zh": OwnCorpus(
+        _RENDERED,
+        "permissive",
+        "from guardreasoner_mix (WildGuard, ODC-BY), harmfulqa (Apache-2.0), jailbreak_templates (MIT, Apache-2.0), "
+        "trustllm, hh_rlhf, toxigen_annotated (MIT)",
+    ),
+    "translated_en": OwnCorpus(_RENDERED, "permissive", "from jade (MIT)"),
+    "plexpt_annotated": OwnCorpus(
+        "GPL-3.0; labels by a language model, for this project", "sharealike", "from plexpt_questions"
+    ),
+}
 
 
 def read_sources(path: Path) -> dict[str, Source]:
@@ -42,8 +74,10 @@ def used_sources(rows: Mapping[str, int], table: Path | None) -> tuple[Source, .
     known = read_sources(table) if table else {}
     out: list[Source] = []
     for name, count in sorted(rows.items()):
-        entry = known.get(name)
-        if entry is None:
+        entry, own = known.get(name), OWN_CORPORA.get(name)
+        if own is not None:
+            out.append(Source(name, own.licence, own.licence_class, count))
+        elif entry is None:
             out.append(Source(name, "Apache-2.0 (written for this project)", "permissive", count))
         else:
             out.append(Source(name, entry.licence, entry.licence_class, count))

@@ -21,6 +21,7 @@ from training.card_run import read_stages
 from training.card_text import Example
 from training.comparison import BaselineLine, System, contests
 from training.model_card import Measured, main, read_measured, write_card
+from training.sources import used_sources
 from training.taxonomy import TAXONOMY
 
 SOURCES = (
@@ -477,3 +478,12 @@ def test_a_broken_measurement_is_named(artifact: Artifact, run: Path, capsys: py
     write(run / "ablations" / "notes.json", {"text": "x"})
     assert main(arguments) == 2
     assert "notes.json: not a result of training.ablate" in capsys.readouterr().err
+
+
+def test_corpora_made_from_others_keep_their_terms(tmp_path: Path) -> None:
+    """What was rendered or labelled for this project is as free as what it was made from, whatever the table says."""
+    table = tmp_path / "SOURCES.tsv"
+    table.write_text("used in\tsource\trepository\tlicence\tclass\trows\ntrain\tplexpt_annotated\t\tMIT\tpermissive\t1\n")
+    found = {source.name: source for source in used_sources({"plexpt_annotated": 2, "contrast": 3}, table)}
+    assert found["plexpt_annotated"].licence_class == "sharealike" and "GPL-3.0" in found["plexpt_annotated"].licence
+    assert found["contrast"].licence_class == "permissive"
