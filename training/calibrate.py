@@ -3,8 +3,11 @@
     python -m training.calibrate --artifact runs/NAME/artifact --model runs/NAME/train --data ../shared/data/train
 
 Fits, per direction and category, ``sigmoid(a * logit + b + c * log2(chunks))`` (Platt 1999, with the chunk
-count as covariate) to the int8 graph's own raw scores of whole texts, as serving sees them. A category with
-too few held-out positives in a direction takes the fit over both directions, else keeps the identity.
+count as covariate) to the int8 graph's own raw scores of whole texts, as serving sees them. The covariate takes
+back what the highest of many chunks overstates and nothing else: it is fitted with texts of every length weighed as
+if non-compliant ones were as frequent among them as among all, because how long the harmful texts of a corpus are is
+no property of a text; one that would raise the scores of long texts is left out. A category with too few held-out
+positives in a direction takes the fit over both directions, else keeps the identity.
 The overall column is fitted on labels that speak about everything: of a narrow one only the non-compliant rows say
 something about it, and a fit to them learns a share of non-compliant texts that no source has.
 Sources that were held out as a whole count as much as all held-out rows of the others together: what users write is
@@ -130,14 +133,41 @@ def fit_column(samples: Sequence[Sample], column: int) -> Platt | None:
     positives = int(values.sum())
     if positives < _MIN_POSITIVES or len(values) - positives < _MIN_POSITIVES:
         return None
-    long = int((chunks > 0).sum())
-    features = np.column_stack([logits, chunks]) if long >= _MIN_LONG else logits[:, None]
-    model = LogisticRegression(C=10.0).fit(features, values, sample_weight=weights)
+    c = 0.0
+    if int((chunks > 0).sum()) >= _MIN_LONG:
+        even = weights * even_by_length(values, chunks, weights)
+        both = LogisticRegression(C=10.0).fit(np.column_stack([logits, chunks]), values, sample_weight=even)
+        c = min(0.0, float(both.coef_[0][1]) / max(_EPSILON, float(both.coef_[0][0])))
+    # The slope and the intercept are fitted to what the held-out texts are, with the covariate as it is now.
+    model = LogisticRegression(C=10.0).fit((logits + c * chunks)[:, None], values, sample_weight=weights)
     a = round(float(model.coef_[0][0]), 4)
     if a <= 0:
         return None
-    c = float(model.coef_[0][1]) if long >= _MIN_LONG else 0.0
-    return Platt(a, round(float(model.intercept_[0]), 4), round(c, 4))
+    return Platt(a, round(float(model.intercept_[0]), 4), round(a * c, 4))
+
+
+def even_by_length(
+    values: NDArray[np.float64], chunks: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Factors that make positives as frequent among texts of one, of two and of more chunks as among all.
+
+    Args:
+        values: 0 or 1 [texts].
+        chunks: log2 of the number of chunks [texts].
+        weights: What each text counts [texts].
+
+    Returns:
+        A factor per text; 0 for the texts of a length that has only one of the two.
+    """
+    share = np.average(values, weights=weights)
+    out = np.zeros(len(values))
+    length = np.minimum(np.ceil(chunks), 2)
+    for group in np.unique(length):
+        own = length == group
+        here = np.average(values[own], weights=weights[own])
+        if 0 < here < 1:
+            out[own] = np.where(values[own] > 0, share / here, (1 - share) / (1 - here))
+    return out
 
 
 def figures(samples: Mapping[Direction, Sample], table: Mapping[Direction, Mapping[str, Platt]]) -> dict[str, float]:

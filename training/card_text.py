@@ -112,7 +112,10 @@ _HELD_OUT = "the source is held out here to set thresholds and calibration on, a
 
 #: Source -> why the n-gram baseline is better there; only for lines that the model loses.
 LOST: Mapping[str, str] = {
+    "alpaca_zh_carbonz0": _OTHER_POINT,
+    "banking77": _NEAR_ZERO,
     "belle_seed": _OTHER_POINT,
+    "chinese_safetyqa": _OTHER_POINT,
     "cvalues": _OTHER_POINT,
     "counsel_chat": _HELD_OUT,
     "latent_jailbreak": _HELD_OUT,
@@ -126,11 +129,11 @@ LOST: Mapping[str, str] = {
 DONE = (
     "Read by a language model in one pass. The first model's hundred mistakes were implicit harm, doubtful labels, "
     "alarming words, role play and dilution; done about them since: harmful sentences planted among harmless ones and "
-    "requests in frames, about 14 000 contrast texts, half of them calm harm and half alarming words without harm, "
-    "disguised rows, and thresholds at two false alarms in a hundred held-out texts instead of one. Dilution is down "
-    "from seven of a hundred mistakes to four. What is largest now: contempt for groups in sober words, answers "
-    "that approve of a crime without an alarming word, pretexts of research in Chinese, and rows whose label a careful "
-    "reader would not give."
+    "requests in frames, about 35 000 contrast texts, half of them calm harm and half alarming words without harm, "
+    "disguised rows, thresholds at five false alarms in a hundred held-out texts, and a second reading "
+    "of the labels of two generated corpora. Dilution is down from seven of a hundred mistakes to four. What is "
+    "largest now: harm and contempt in sober words, personas and pretexts of research, harmless texts with alarming "
+    "words, and rows whose label a careful reader would not give."
 )
 
 NOT_FOR = """\

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from guard.classifier.artifact import FILES, Platt, TokenLimits, read_artifact, write_artifact
@@ -490,16 +491,32 @@ def _sample(logits: list[float], values: list[float], chunks: list[float]) -> Sa
     )
 
 
-def test_calibration_recovers_the_line_that_made_the_labels() -> None:
-    """Platt's fit finds slope, offset and the effect of the chunk count; a reversed score is not calibrated."""
+def _draw(logits: NDArray[np.float64], rng: np.random.Generator) -> list[float]:
+    """Labels, as likely as the logits say."""
+    return [float(value) for value in rng.random(len(logits)) < 1 / (1 + np.exp(-logits))]
+
+
+def test_calibration_recovers_what_made_the_scores() -> None:
+    """Platt's fit finds slope, offset and what chunks add to a score; a reversed score is not calibrated."""
     rng = np.random.default_rng(0)
-    logits, chunks = rng.normal(0, 3, 40000), rng.integers(0, 4, 40000).astype(float)
-    probability = 1 / (1 + np.exp(-(0.5 * logits - 1 - 0.3 * chunks)))
-    values = (rng.random(40000) < probability).astype(float)
-    found = fit_column([_sample(list(logits), list(values), list(chunks))], 0)
+    true, chunks = rng.normal(0, 3, 40000), rng.integers(0, 3, 40000).astype(float)
+    logits, values = true + 0.6 * chunks, _draw(0.5 * true - 1, rng)
+    found = fit_column([_sample(list(logits), values, list(chunks))], 0)
     assert found is not None
     assert abs(found.a - 0.5) < 0.03 and abs(found.b + 1) < 0.1 and abs(found.c + 0.3) < 0.05
-    assert fit_column([_sample(list(-logits), list(values), list(chunks))], 0) is None
+    assert fit_column([_sample(list(-logits), values, list(chunks))], 0) is None
+
+
+@pytest.mark.parametrize("slant", [-1.5, 1.5])
+def test_how_long_the_harmful_texts_of_a_corpus_are_is_not_learnt(slant: float) -> None:
+    """Held-out texts of which the long ones are harmful more often, or less often, move no score by its length."""
+    rng = np.random.default_rng(1)
+    chunks = rng.integers(0, 3, 40000).astype(float)
+    values = _draw(slant * (chunks - 1), rng)
+    logits = 3 * np.array(values) + rng.normal(0, 2, 40000)
+    found = fit_column([_sample(list(logits), values, list(chunks))], 0)
+    assert found is not None
+    assert found.a > 0.5 and abs(found.c) < 0.03
 
 
 def test_narrow_labels_do_not_calibrate_the_overall_score(tiny_model_dir: Path) -> None:

@@ -49,7 +49,7 @@ model=$run/polish3 released=guard/models/default policy=policies/default.yaml
 # What an answer says of a person recognizers find and rewrite; it is blocked where more is wrong with it, and no held-out
 # source has harmless answers with addresses in them.
 "$python" -m training.thresholds --artifact "$run/artifact" --model "$model" --data "$run/corpora" \
-    --policy "$policy" --max-fpr 0.02 --least privacy-output=0.8 --write
+    --policy "$policy" --max-fpr 0.05 --least privacy-output=0.8 --write
 cp "$run/artifact/model.onnx" "$run/artifact/tokenizer.json" "$run/artifact/artifact.json" "$released/"
 "$python" -m guard policy test "$policy"
 "$python" -m training.keyword_filter --data "$data/bench" --wordlists "$data/wordlists" --output "$run/keyword" \
