@@ -131,7 +131,7 @@ DONE = (
     "alarming words, role play and dilution; done about them since: harmful sentences planted among harmless ones and "
     "requests in frames, about 35 000 contrast texts, half of them calm harm and half alarming words without harm, "
     "disguised rows, thresholds at five false alarms in a hundred held-out texts, and a second reading "
-    "of the labels of two generated corpora. Dilution is down from seven of a hundred mistakes to four. What is "
+    "of the labels of two generated corpora. Dilution is down from seven of a hundred mistakes to one. What is "
     "largest now: harm and contempt in sober words, personas and pretexts of research, harmless texts with alarming "
     "words, and rows whose label a careful reader would not give."
 )
