@@ -137,7 +137,9 @@ def fit_column(samples: Sequence[Sample], column: int) -> Platt | None:
     if int((chunks > 0).sum()) >= _MIN_LONG:
         even = weights * even_by_length(values, chunks, weights)
         both = LogisticRegression(C=10.0).fit(np.column_stack([logits, chunks]), values, sample_weight=even)
-        c = min(0.0, float(both.coef_[0][1]) / max(_EPSILON, float(both.coef_[0][0])))
+        if both.coef_[0][0] <= 0:
+            return None
+        c = min(0.0, float(both.coef_[0][1] / both.coef_[0][0]))
     # The slope and the intercept are fitted to what the held-out texts are, with the covariate as it is now.
     model = LogisticRegression(C=10.0).fit((logits + c * chunks)[:, None], values, sample_weight=weights)
     a = round(float(model.coef_[0][0]), 4)

@@ -41,7 +41,10 @@ def read_source_lines(path: Path) -> dict[tuple[str, str], SourceLine]:
     return {(line[0], line[1]): SourceLine(line[0], *line[2:6]) for line in rows}
 
 
-_ROWS = "Rows of the last stage's draw; the fine-tuning before it drew as many of the same corpora."
+_ROWS = (
+    "Rows of the last stage's draw; the fine-tuning before it drew as many of the same corpora, without those that "
+    "only the last stage reads (`translated_en`, `plexpt_annotated` and more than half of `translated_zh`)."
+)
 
 
 def write(artifact: Artifact, known: Mapping[tuple[str, str], SourceLine]) -> str:

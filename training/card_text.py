@@ -28,7 +28,8 @@ LABELS = """\
 - Where nothing is said, the labels are the corpus' own, mostly by people.
 
 A language model read the noncompliant rows of harmfulqa and trustllm a second time: 351 of 4 108 were harmless and
-count as compliant, 990 mild and teach nothing (`training/corpora/second_reading.tsv`); so do their renderings.
+count as compliant, 990 mild and teach nothing (`training/corpora/second_reading.tsv`); so do their renderings. That
+holds for the last stage and for the calibration; the stages before it learnt from the labels as they were.
 
 A label speaks about what it was made for. A row about hate teaches and measures only that; where a label is
 silent, the loss is masked."""

@@ -38,7 +38,11 @@ stage() { # stage NAME COMMAND...: skip what is complete
     stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" $train
     stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
     stage polish2 training.train --backbone "$run/polish" --data "$data/train" --plain "$data/plain.parquet" $polish2
-    [ -d "$run/corpora" ] || "$python" -m training.corpora relabel "$data/train" --output "$run/corpora"
+    # Under another name until it is whole: a run that was stopped here must not go on with a part of the corpora.
+    [ -d "$run/corpora" ] || {
+        "$python" -m training.corpora relabel "$data/train" --output "$run/corpora.part"
+        mv "$run/corpora.part" "$run/corpora"
+    }
     stage polish3 training.train --backbone "$run/polish2" --data "$run/corpora" "${more[@]}" \
         --plain "$data/plain.parquet" $polish3
 }
