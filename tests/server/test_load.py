@@ -187,19 +187,34 @@ def test_a_text_that_is_longer_than_its_bytes_let_expect_is_refused_too(static: 
 
 
 def test_a_deadline_in_the_past_costs_no_run(static: Classifier) -> None:
-    """A call that nobody waits for any more is DEADLINE_EXCEEDED, and the model never sees it."""
+    """A call whose time is over when it comes is DEADLINE_EXCEEDED, and the model never sees it."""
 
     async def scenario(running: _Running) -> None:
         running.gated.gate.set()
-        with pytest.raises(DeadlineExceeded):
-            await running.client.screen("a bomb", timeout=1e-6)
         screener = running.server.screener
         for remaining in (-1.0, 0.0):
             with pytest.raises(DeadlineExceeded):
                 await screener.screen(Engine(running.gated, _policies()), [Content("a")], screener.expires(remaining))
-        await running.server._servicer.idle()
         assert running.gated.gated.runs == []
         assert (await running.client.screen("hello")).allowed
+
+    _served(static, scenario)
+
+
+def test_a_deadline_that_passes_in_the_queue_costs_no_run(static: Classifier) -> None:
+    """A call whose time is over before its turn is decided by on_error, and the model never sees it."""
+
+    async def scenario(running: _Running) -> None:
+        calls = await running.occupy()
+        # Long enough to be in the queue on a slow machine: only then is there something to drop.
+        late = asyncio.ensure_future(running.client.screen("a bomb", timeout=2))
+        await running.until(lambda: running.waiting == 1)
+        decision = await late
+        assert decision.degraded and decision.action is Action.BLOCK
+        assert running.load.queue.tokens == 0
+        running.gated.gate.set()
+        await asyncio.gather(*calls)
+        assert len(running.gated.gated.runs) == 1
 
     _served(static, scenario)
 
