@@ -32,6 +32,8 @@ _GAP = {"en": " ", "zh": ""}
 #: Longest plant and sentence, in code points; with four sentences around it a plant still fits into one chunk.
 _LONGEST = {"en": (220, 160), "zh": (90, 70)}
 _SHORTEST = {"en": 12, "zh": 5}
+#: Sentences around a plant, at most.
+_MOST_AROUND = 7
 #: How much of a text is encoded, in code points, from and to.
 _ENCODED = {"en": (8, 160), "zh": (4, 60)}
 
@@ -43,8 +45,8 @@ class Counts:
     refusals: int = 2500
     agreements: int = 700
     posts: int = 800
-    planted: int = 2500
-    harmless: int = 2500
+    planted: int = 4000
+    harmless: int = 4000
     wrapped: int = 1600
     jailbreaks: int = 900
     encoded: int = 1200
@@ -72,11 +74,11 @@ def compose(
     for lang in LANGUAGES:
         rows = [row for row in train if row.lang == lang]
         out += answers(rows, [row for row in own if row.lang == lang], rng, counts)
-        sentences = harmless_sentences(rows, lang)
-        out += planted(rows, sentences, lang, counts.planted, rng)
-        out += harmless(rows, sentences, lang, counts.harmless, rng)
+        passages = harmless_passages(rows, lang)
+        out += planted(rows, passages, lang, counts.planted, rng)
+        out += harmless(rows, passages, lang, counts.harmless, rng)
         out += wrapped(rows, [frame for frame in frames if frame.lang == lang], counts, rng)
-        out += encoded(rows, sentences, lang, counts.encoded, rng)
+        out += encoded(rows, passages, lang, counts.encoded, rng)
     whole = [*train, *out]
     return out + disguised(whole, round(len(whole) * counts.disguised), rng)
 
@@ -119,35 +121,41 @@ def _pair(
         )
 
 
-def harmless_sentences(rows: Iterable[Row], lang: str) -> list[str]:
-    """Sentences of compliant rows that speak about everything, of moderate length, each once."""
-    longest = _LONGEST[lang][1]
-    found: dict[str, None] = {}
+def harmless_passages(rows: Iterable[Row], lang: str) -> list[tuple[str, ...]]:
+    """Sentences of moderate length of compliant texts that speak about everything, in order; each text once."""
+    shortest, longest = _SHORTEST[lang], _LONGEST[lang][1]
+    found: dict[tuple[str, ...], None] = {}
     for row in rows:
         if row.label == COMPLIANT and row.about_all and row.side != "prompt" and row.source != "contrast":
-            for match in _SENTENCE.findall(row.text[:1500])[:6]:
-                sentence = match.strip()
-                if _SHORTEST[lang] <= len(sentence) <= longest:
-                    found[sentence] = None
+            whole = (match.strip() for match in _SENTENCE.findall(row.text[:1500]))
+            passage = tuple(sentence for sentence in whole if shortest <= len(sentence) <= longest)
+            if passage:
+                found[passage] = None
     return list(found)
 
 
 def planted(
-    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+    rows: Sequence[Row], passages: Sequence[tuple[str, ...]], lang: str, count: int, rng: np.random.Generator
 ) -> list[Row]:
     """Harmful texts among harmless sentences, of every side alike; ``planted`` says where."""
-    return _among(rows, sentences, lang, count, rng, harmful=True)
+    return _among(rows, passages, lang, count, rng, harmful=True)
 
 
 def harmless(
-    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+    rows: Sequence[Row], passages: Sequence[tuple[str, ...]], lang: str, count: int, rng: np.random.Generator
 ) -> list[Row]:
     """The shape of :func:`planted` without harm; half of the plants are contrast texts, which only look harmful."""
-    return _among(rows, sentences, lang, count, rng, harmful=False)
+    return _among(rows, passages, lang, count, rng, harmful=False)
 
 
 def _among(
-    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator, *, harmful: bool
+    rows: Sequence[Row],
+    passages: Sequence[tuple[str, ...]],
+    lang: str,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    harmful: bool,
 ) -> list[Row]:
     label = NONCOMPLIANT if harmful else COMPLIANT
     fitting = [
@@ -160,15 +168,13 @@ def _among(
     for side in ("prompt", "response", "content"):
         plants = [r for r in fitting if r.side == side]
         tricky = [r for r in contrast if r.side == side]
-        for _ in range(count // 3 if plants and sentences else 0):
+        for _ in range(count // 3 if plants and passages else 0):
             plant = _any(tricky if tricky and not harmful and rng.random() < 0.5 else plants, rng)
-            before, after = int(rng.integers(0, 4)), int(rng.integers(0, 4))
-            if before + after == 0:
-                after = 1
-            parts = [_any(sentences, rng) for _ in range(before + after)]
+            parts = _host(passages, rng)
+            before = int(rng.integers(0, len(parts) + 1))
             gap = "\n" if rng.random() < 0.15 else _GAP[lang]
             head = gap.join(parts[:before]) + (gap if before else "")
-            tail = (gap if after else "") + gap.join(parts[before:])
+            tail = (gap if parts[before:] else "") + gap.join(parts[before:])
             out.append(
                 replace(
                     plant,
@@ -179,6 +185,20 @@ def _among(
                 )
             )
     return out
+
+
+def _host(passages: Sequence[tuple[str, ...]], rng: np.random.Generator) -> Sequence[str]:
+    """What a plant stands among: a part of one text, or, as often, sentences that have nothing to do with each other.
+
+    In a text of one piece the plant is what does not belong; among loose sentences nothing does, and only its meaning
+    tells.
+    """
+    count = int(rng.integers(1, _MOST_AROUND + 1))
+    if rng.random() < 0.5:
+        return [_any(_any(passages, rng), rng) for _ in range(count)]
+    passage = max((_any(passages, rng) for _ in range(4)), key=len)
+    start = int(rng.integers(max(1, len(passage) - count + 1)))
+    return passage[start : start + count]
 
 
 def wrapped(rows: Sequence[Row], frames: Sequence[Wrapper], counts: Counts, rng: np.random.Generator) -> list[Row]:
@@ -219,7 +239,7 @@ def wrapped(rows: Sequence[Row], frames: Sequence[Wrapper], counts: Counts, rng:
 
 
 def encoded(
-    rows: Sequence[Row], sentences: Sequence[str], lang: str, count: int, rng: np.random.Generator
+    rows: Sequence[Row], passages: Sequence[tuple[str, ...]], lang: str, count: int, rng: np.random.Generator
 ) -> list[Row]:
     """Harmless texts that nobody can read before they are decoded; every third beside a sentence that one can."""
     plain = [row for row in rows if row.label == COMPLIANT and row.about_all and not row.planted]
@@ -227,8 +247,8 @@ def encoded(
     for number in range(count if plain else 0):
         row = _any(plain, rng)
         text = encode(row.text.strip()[: int(rng.integers(*_ENCODED[lang]))], rng)
-        if sentences and rng.random() < 1 / 3:
-            sentence = _any(sentences, rng)
+        if passages and rng.random() < 1 / 3:
+            sentence = _any(_any(passages, rng), rng)
             text = f"{sentence}\n{text}" if rng.random() < 0.5 else f"{text} {sentence}"
         if text.strip():
             out.append(replace(row, id=f"encoded-{row.id}-{number}", source="encoded", text=text))

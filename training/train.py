@@ -44,8 +44,10 @@ _CHECKPOINT_SECONDS = 300.0
 #: Weight of a category column beside the overall one.
 _CATEGORY_WEIGHT = 0.3
 #: Weight of the tokens of a text with a planted harm, and of a compliant text, beside the text itself.
-_TOKEN_WEIGHT = 0.5
+_TOKEN_WEIGHT = 1.0
 _CLEAN_TOKEN_WEIGHT = 0.1
+#: Weight of where the highest token of a text with a planted harm stands.
+_POINTING_WEIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +267,26 @@ def _loss(network: GuardNetwork, batch: list[Example], hide: Hide, seed: int) ->
     wanted = inside.unsqueeze(-1) * values.unsqueeze(1)
     by_token = binary_cross_entropy_with_logits(tokens.float(), wanted, reduction="none")
     token_loss = (by_token * known.unsqueeze(-1) * weights.unsqueeze(1)).sum()
-    return ((losses * weights).sum() + token_loss) / len(batch)
+    pointing = pointing_loss(tokens[:, :, CATEGORIES.index(NONCOMPLIANT)].float(), inside, known)
+    return ((losses * weights).sum() + token_loss + _POINTING_WEIGHT * pointing) / len(batch)
+
+
+def pointing_loss(logits: Tensor, inside: Tensor, known: Tensor) -> Tensor:
+    """How surprised one is that the highest token of a text with a planted harm stands in it (nats, summed over texts).
+
+    The loss of each token for itself asks for the right mean; what shows a reader the place is the highest token, and
+    one sharp word of a harmless sentence is enough to send him elsewhere.
+
+    Args:
+        logits: Of ``noncompliant`` [batch, tokens].
+        inside: 1 for the tokens of the plant [batch, tokens]; texts without any do not count.
+        known: Above 0 for the text's own tokens where the place is known [batch, tokens].
+    """
+    planted = inside.sum(dim=1) > 0
+    out_of_text = torch.finfo(logits.dtype).min
+    of_all = torch.logsumexp(logits.masked_fill(known == 0, out_of_text), dim=1)
+    of_plant = torch.logsumexp(logits.masked_fill(inside == 0, out_of_text), dim=1)
+    return (of_all - of_plant)[planted].sum()
 
 
 def token_targets(batch: list[Example], chunks: list[Chunk], length: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from training.compose import (
     disguised,
     encoded,
     harmless,
-    harmless_sentences,
+    harmless_passages,
     planted,
     wrapped,
 )
@@ -151,8 +151,8 @@ def test_answers_are_labelled_by_what_they_do_with_the_request() -> None:
 def test_a_plant_stands_where_the_row_says(lang: str) -> None:
     """A planted text holds the harmful text of its row at the stated place, among sentences without harm."""
     rows = [row for row in _rows() if row.lang == lang]
-    sentences = harmless_sentences(rows, lang)
-    made = planted(rows, sentences, lang, 60, _generator())
+    passages = harmless_passages(rows, lang)
+    made = planted(rows, passages, lang, 60, _generator())
     harmful = {row.text: row for row in rows if row.label == NONCOMPLIANT}
     assert len(made) == 60
     assert Counter(row.side for row in made) == {"prompt": 20, "response": 20, "content": 20}
@@ -162,7 +162,7 @@ def test_a_plant_stands_where_the_row_says(lang: str) -> None:
         assert (row.label, row.side, row.categories) == (NONCOMPLIANT, plant.side, plant.categories)
         around = row.text[:start] + row.text[end:]
         assert around.strip()
-        for sentence in sentences:
+        for sentence in {sentence for passage in passages for sentence in passage}:
             around = around.replace(sentence, "")
         assert around.strip() == ""
 
@@ -172,7 +172,7 @@ def test_harmless_texts_of_that_shape_have_no_plant(lang: str) -> None:
     """Composed without harm, a text is compliant, names no place, and half of its plants only look harmful."""
     rows = [row for row in _rows() if row.lang == lang]
     tricky = [_row(n, lang, "prompt", COMPLIANT, f"{_CLEAN[lang]['prompt']} T{n}", "contrast") for n in range(3)]
-    made = harmless([*rows, *tricky], harmless_sentences(rows, lang), lang, 120, _generator())
+    made = harmless([*rows, *tricky], harmless_passages(rows, lang), lang, 120, _generator())
     harmful = [row.text for row in rows if row.label == NONCOMPLIANT]
     assert len(made) == 120
     assert all(row.label == COMPLIANT and row.planted == () and row.categories == () for row in made)
@@ -181,29 +181,44 @@ def test_harmless_texts_of_that_shape_have_no_plant(lang: str) -> None:
     assert 0.4 < sum(any(t.text in row.text for t in tricky) for row in prompts) / len(prompts) < 0.9
 
 
-def test_sentences_are_whole_and_come_from_clean_texts_alone() -> None:
-    """Sentences are cut at their ends, of moderate length, each once; prompts, narrow labels and harm give none."""
+def test_half_of_the_plants_stand_in_a_text_of_one_piece() -> None:
+    """Half of the hosts are neighbouring sentences of one text in their order, half are sentences of many texts."""
+    rows = [row for row in _rows() if row.lang == "en"]
+    passages = [tuple(f"Text {text} has sentence {n}." for n in range(9)) for text in range(40)]
+    texts: Counter[bool] = Counter()
+    for row in planted(rows, passages, "en", 300, _generator()):
+        ((start, end),) = row.planted
+        found = re.findall(r"Text (\d+) has sentence (\d)", row.text[:start] + row.text[end:])
+        assert 1 <= len(found) <= 7
+        if len(found) > 1:
+            first = int(found[0][1])
+            whole = [(found[0][0], str(n)) for n in range(first, first + len(found))]
+            texts[found == whole] += 1
+    assert 0.4 < texts[True] / texts.total() < 0.6
+
+
+def test_passages_are_whole_sentences_of_clean_texts_alone() -> None:
+    """Sentences are cut at their ends, of moderate length; prompts, narrow labels and harm give none; no text twice."""
     rows = [
-        _row(
-            0, "en", "content", COMPLIANT, "The bridge is closed today. No! The bridge is closed today. Take the ferry."
-        ),
+        _row(0, "en", "content", COMPLIANT, "The bridge is closed today. No! Take the ferry."),
         _row(1, "en", "content", NONCOMPLIANT, "I will burn the bridge down."),
         _row(2, "en", "prompt", COMPLIANT, "Where is the old bridge now?"),
         _row(3, "en", "content", COMPLIANT, "Contrast texts have their own place.", "contrast"),
         replace(_row(4, "en", "content", COMPLIANT, "Only hate was looked for."), about=("hate",)),
         _row(5, "en", "content", COMPLIANT, "word " * 100 + "."),
         _row(6, "en", "content", COMPLIANT, "no end of a sentence here"),
+        _row(8, "en", "response", COMPLIANT, "The bridge is closed today. Take the ferry."),
     ]
-    assert harmless_sentences(rows, "en") == ["The bridge is closed today.", "Take the ferry."]
+    assert harmless_passages(rows, "en") == [("The bridge is closed today.", "Take the ferry.")]
     chinese = _row(7, "zh", "response", COMPLIANT, "桥今天关了。坐渡船去吧！好。")
-    assert harmless_sentences([chinese], "zh") == ["桥今天关了。", "坐渡船去吧！"]
+    assert harmless_passages([chinese], "zh") == [("桥今天关了。", "坐渡船去吧！")]
 
 
 def test_a_label_about_one_category_is_no_harmless_plant() -> None:
     """A text that is only known to be free of hate is not planted as harmless."""
     narrow = [replace(row, about=("hate",)) for row in _rows() if row.label == COMPLIANT]
-    sentences = ["The ferry leaves at nine."]
-    assert harmless([r for r in narrow if r.lang == "en"], sentences, "en", 30, _generator()) == []
+    passages = [("The ferry leaves at nine.",)]
+    assert harmless([r for r in narrow if r.lang == "en"], passages, "en", 30, _generator()) == []
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +290,7 @@ def test_what_nobody_can_read_is_harmless() -> None:
 def test_an_encoded_text_may_stand_beside_a_sentence() -> None:
     """Some of them are read in the company of harmless words, so that company says nothing either."""
     rows = [row for row in _rows() if row.lang == "zh"]
-    made = encoded(rows, ["今天下雨。"], "zh", 60, _generator())
+    made = encoded(rows, [("今天下雨。",)], "zh", 60, _generator())
     assert 5 < sum("今天下雨。" in row.text for row in made) < 40
 
 

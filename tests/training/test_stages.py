@@ -336,7 +336,7 @@ def test_token_losses_weigh_the_same_whatever_the_length() -> None:
     batch = [_example(3, (4, 7)), _example(9, (4, 15)), _example(5, (0, 0)), _example(4, None), _example(0, (0, 0))]
     chunks = [example.chunks[0] for example in batch]
     inside, known = train.token_targets(batch, chunks, 14)
-    assert known.sum(dim=1).tolist() == pytest.approx([0.5, 0.5, 0.1, 0, 0])
+    assert known.sum(dim=1).tolist() == pytest.approx([1, 1, 0.1, 0, 0])
     assert [row.nonzero().flatten().tolist() for row in inside] == [[3], [3, 4, 5], [], [], []]
     for row, chunk in zip(known, chunks, strict=True):
         own = row[FIRST_TOKEN : FIRST_TOKEN + chunk.text_tokens]
@@ -363,6 +363,17 @@ def test_a_token_that_is_partly_outside_is_outside() -> None:
     example = _example(4, (5, 11))
     inside, _ = train.token_targets([example], list(example.chunks), 8)
     assert inside[0].nonzero().flatten().tolist() == [4]
+
+
+def test_the_pointing_loss_asks_for_the_highest_token_inside_the_plant() -> None:
+    """It is small where a token of the plant stands out, however low the others are; texts without a plant are free."""
+    inside = torch.tensor([[0.0, 0, 1, 1, 0], [0.0, 0, 0, 0, 0]])
+    known = torch.tensor([[0.0, 0.2, 0.2, 0.2, 0.2], [0.0, 0.1, 0.1, 0.1, 0.1]])
+    right = torch.tensor([[9.0, 0, 6, -4, 0], [9.0, 1, 2, 3, 4]])
+    wrong = torch.tensor([[9.0, 6, 0, -4, 0], [9.0, 1, 2, 3, 4]])
+    assert train.pointing_loss(right, inside, known).item() < 0.01
+    assert train.pointing_loss(wrong, inside, known).item() > 5
+    assert train.pointing_loss(wrong, torch.zeros_like(inside), known).item() == 0
 
 
 def test_a_long_text_trains_on_the_chunk_with_the_plant(backbone: Path) -> None:

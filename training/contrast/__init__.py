@@ -84,6 +84,14 @@ THEMES: tuple[str, ...] = (
     "dilemmas_zh",
     "plain_harm_en",
     "plain_harm_zh",
+    "duels_law_en",
+    "duels_law_zh",
+    "duels_tech_en",
+    "duels_tech_zh",
+    "duels_people_en",
+    "duels_people_zh",
+    "duels_health_en",
+    "duels_health_zh",
 )
 #: A template gives at most so many texts: variety comes from many templates, not from many nouns.
 MAX_EXPANSIONS = 12

