@@ -5,8 +5,8 @@ harmless ones, put a request into a scene, or answer it. Five kinds are composed
 
 - answers: a refusal under any harmful request is compliant, agreeing without a topic of its own is judged by the
   request, a harmful post stays noncompliant as an answer;
-- planted: one harmful text among harmless sentences, with its place known, which also teaches the token scores;
-- harmless: the same shape without harm, with texts that only look harmful in the place of the plant;
+- planted: one harmful text in a harmless one, or among loose sentences; its place is known and teaches the token scores;
+- harmless: the same shapes without harm, with texts that only look harmful in the place of the plant;
 - wrapped: requests inside frames; a neutral frame leaves the request's label, a jailbreak frame adds its own;
 - encoded: harmless texts in base64 and the like, alone or beside a sentence, so that odd characters are no harm.
 """
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 LANGUAGES = ("en", "zh")
 _SENTENCE = re.compile(r"[^.!?\n。！？]+[.!?。！？]+[”\"'’)）]?")
 _GAP = {"en": " ", "zh": ""}
-#: Longest plant and sentence, in code points; with four sentences around it a plant still fits into one chunk.
+#: Longest plant and sentence, in code points: a plant fits into one chunk, and that chunk is the one that is read.
 _LONGEST = {"en": (220, 160), "zh": (90, 70)}
 _SHORTEST = {"en": 12, "zh": 5}
 #: Sentences around a plant, at most.

@@ -45,12 +45,12 @@ relabelled() { # relabelled FROM TO: the corpora after the second reading of the
     stage polish training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" $polish
     stage polish2 training.train --backbone "$run/polish" --data "$data/train" --plain "$data/plain.parquet" $polish2
     relabelled "$data/train" "$run/corpora"
-    read=(--data "$run/corpora")
+    corpora=(--data "$run/corpora")
     [ -z "${MORE:-}" ] || {
         relabelled "$MORE" "$run/more"
-        read+=(--data "$run/more")
+        corpora+=(--data "$run/more")
     }
-    stage polish3 training.train --backbone "$run/polish2" "${read[@]}" --plain "$data/plain.parquet" $polish3
+    stage polish3 training.train --backbone "$run/polish2" "${corpora[@]}" --plain "$data/plain.parquet" $polish3
 }
 [ "${UNTIL:-}" != training ] || exit 0
 model=$run/polish3 released=guard/models/default policy=policies/default.yaml
