@@ -5,7 +5,8 @@ harmless ones, put a request into a scene, or answer it. Five kinds are composed
 
 - answers: a refusal under any harmful request is compliant, agreeing without a topic of its own is judged by the
   request, a harmful post stays noncompliant as an answer;
-- planted: one harmful text in a harmless one, or among loose sentences; its place is known and teaches the token scores;
+- planted: one harmful text in a harmless one, or among loose sentences; its place is known, and teaches the token
+  scores;
 - harmless: the same shapes without harm, with texts that only look harmful in the place of the plant;
 - wrapped: requests inside frames; a neutral frame leaves the request's label, a jailbreak frame adds its own;
 - encoded: harmless texts in base64 and the like, alone or beside a sentence, so that odd characters are no harm.
