@@ -197,6 +197,7 @@ def _host(passages: Sequence[tuple[str, ...]], rng: np.random.Generator) -> Sequ
     count = int(rng.integers(1, _MOST_AROUND + 1))
     if rng.random() < 0.5:
         return [_any(_any(passages, rng), rng) for _ in range(count)]
+    # The longest of a few, because most texts of the corpora have only one or two sentences.
     passage = max((_any(passages, rng) for _ in range(4)), key=len)
     start = int(rng.integers(max(1, len(passage) - count + 1)))
     return passage[start : start + count]

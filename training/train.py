@@ -281,6 +281,9 @@ def pointing_loss(logits: Tensor, inside: Tensor, known: Tensor) -> Tensor:
         logits: Of ``noncompliant`` [batch, tokens].
         inside: 1 for the tokens of the plant [batch, tokens]; texts without any do not count.
         known: Above 0 for the text's own tokens where the place is known [batch, tokens].
+
+    Returns:
+        One number, 0 at the least: minus the log of the share that the plant's tokens have in the softmax of each text.
     """
     planted = inside.sum(dim=1) > 0
     out_of_text = torch.finfo(logits.dtype).min
