@@ -17,30 +17,19 @@ What a recognizer or a term finds is held until it is known where it ends, and s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from guard.content import is_blank
 from guard.doomed import of_sentence, together, without
 from guard.engine import Engine, Opening, Steps
 from guard.errors import InvalidInput
-from guard.language import OTHER
 from guard.opened import Opened, Openings
 from guard.placeholders import Numbers
-from guard.policy.allow import is_evidence
 from guard.policy.evaluate import Outcome, message_for
 from guard.promise import numbers_of
 from guard.rewrite import Rewritten
-from guard.types import (
-    Action,
-    Content,
-    Decision,
-    Detection,
-    FiredRule,
-    Operator,
-    Rewrite,
-    Span,
-    Timings,
-)
+from guard.tally import Tally
+from guard.types import Action, Content, Decision, Operator, Rewrite, Span
 from guard.window import Slice, Window
 
 #: Tokens that a slice may grow by while the end of a sentence is waited for.
@@ -73,7 +62,7 @@ class Screening:
         self.decision: Decision | None = None
         self._engine = engine
         self._opening = opening
-        self._found = _Found()
+        self._found = Tally()
         self._closed = False
         self._numbers: Numbers | None = None
         self._dropped = 0
@@ -209,7 +198,7 @@ class Screening:
         """The slice as it is without the sentences that are to go."""
         if not self._doomed:
             return _as_it_is(piece)
-        doomed = [replace(done, span=_moved(done.span, -piece.start)) for done in self._doomed]
+        doomed = [replace(done, span=done.span.moved(-piece.start)) for done in self._doomed]
         return without(piece.text, doomed, self._names().copy())
 
     def _screening(self, piece: Slice, kept: Rewritten, droppable: bool) -> Steps[Decision]:
@@ -237,7 +226,7 @@ class Screening:
         at = piece.part.start
         self._doomed = []
         for done in rewrites:
-            found = replace(done, span=_moved(done.span, piece.start))
+            found = replace(done, span=done.span.moved(piece.start))
             if done.span.end > until:
                 self._doomed += [found] if of_sentence(done) else []
                 continue
@@ -262,26 +251,12 @@ class Screening:
 
     def _final(self, last: Decision | None) -> Decision:
         """The decision about the stream; ``last`` is that of the slice that ended it."""
-        found, policy = self._found, self._opening.policy
-        order = {rule.id: index for index, rule in enumerate(policy.rules)}
-        model = self._engine.info().model
-        return Decision(
-            action=found.action,
-            output_text=last.output_text if last else "",
-            rules=tuple(sorted(found.rules.values(), key=lambda rule: order[rule.id])),
-            scores={name: score for name, score in found.scores.items() if name not in found.open},
-            detections=tuple(found.detections.values()),
-            policy=policy.identity,
-            model=found.model or f"{model.name}@{model.revision}",
-            chunks=found.chunks,
+        return self._found.decision(
+            last,
+            policy=self._opening.policy,
+            model=self._engine.classifier.artifact.identity,
             tokens=self._window.tokens,
-            language=last.language if last else found.language,
-            degraded=found.degraded,
-            timings=found.timings,
             request_id=self._opening.content.request_id,
-            message=last is not None,
-            transforms=tuple(found.transforms),
-            rewrites=tuple(found.rewrites),
         )
 
 
@@ -351,51 +326,3 @@ def _until(found: Iterable[Span], part: Span) -> int:
 
 def _as_it_is(piece: Slice) -> Rewritten:
     return Rewritten(piece.text, ())
-
-
-def _moved(span: Span, by: int) -> Span:
-    return Span(span.start + by, span.end + by)
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the slices of a stream have shown so far."""
-
-    action: Action = Action.ALLOW
-    rules: dict[str, FiredRule] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    #: What terms have to say, and one slice at least did not.
-    open: set[str] = field(default_factory=set)
-    detections: dict[tuple[str, Span, str], Detection] = field(default_factory=dict)
-    model: str = ""
-    chunks: int = 0
-    language: str = OTHER
-    degraded: bool = False
-    timings: Timings = field(default_factory=Timings)
-    transforms: dict[str, None] = field(default_factory=dict)
-    rewrites: list[Rewrite] = field(default_factory=list)
-
-    def add(self, piece: Slice, decision: Decision, until: int) -> None:
-        """Count a slice; what was found behind ``until`` will be found again, unless this was the last slice."""
-        self.action = max(self.action, decision.action, key=lambda action: action.strength)
-        for rule in decision.rules:
-            if rule.id not in self.rules or rule.score > self.rules[rule.id].score:
-                self.rules[rule.id] = rule
-        if self.model and not (self.degraded or decision.degraded):
-            self.open.update(filter(is_evidence, self.scores.keys() ^ decision.scores.keys()))
-        for category, score in decision.scores.items():
-            self.scores[category] = max(score, self.scores.get(category, score))
-        for found in decision.detections:
-            if found.span.start < until or decision.message:
-                span = _moved(found.span, piece.start)
-                self.detections[found.category, span, found.source] = replace(found, span=span)
-        self.transforms.update(dict.fromkeys(decision.transforms))
-        self.model = decision.model
-        self.chunks += decision.chunks
-        if self.language == OTHER:
-            self.language = decision.language
-        self.degraded = self.degraded or decision.degraded
-        mine, new = self.timings, decision.timings
-        self.timings = Timings(
-            mine.queue + new.queue, mine.tokenise + new.tokenise, mine.infer + new.infer, mine.decide + new.decide
-        )
