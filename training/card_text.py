@@ -27,9 +27,10 @@ LABELS = """\
 - `model`: the label is a model's.
 - Where nothing is said, the labels are the corpus' own, mostly by people.
 
-A language model read the noncompliant rows of harmfulqa and trustllm a second time: 351 of 4 108 were harmless and
-count as compliant, 990 mild and teach nothing (`training/corpora/second_reading.tsv`); so do their renderings. That
-holds for the last stage and for the calibration; the stages before it learnt from the labels as they were.
+A language model read the noncompliant rows of harmfulqa and trustllm and the noncompliant prompts of jade a second
+time: 406 of 5 687 were harmless and count as compliant; 990 of the first two were mild and teach nothing
+(`training/corpora/second_reading.tsv`); so do their renderings. That holds for the last three trainings (of jade for
+the last two) and for the calibration; the stages before them learnt from the labels as they were.
 
 A label speaks about what it was made for. A row about hate teaches and measures only that; where a label is
 silent, the loss is masked."""
@@ -75,7 +76,7 @@ LIMITS: tuple[Limit, ...] = (
         "where 4 of 100 answers are harmful and the rest differ from them by a word of caution, the ranking is chance. "
         "So are borderline sexism, irony, coded language and new slang.",
         (
-            Example("女司机嘛，你懂的，离远点就对了。", allow=False),
+            Example("Women drivers, what else would you expect.", allow=False),
             Example("Typical. You people always need someone else to do the thinking.", allow=False),
         ),
     ),
@@ -83,13 +84,20 @@ LIMITS: tuple[Limit, ...] = (
         "English questions that only sound dangerous are still the largest source of false alarms, and the default "
         "thresholds let half of the harmful English prompts of unseen sources pass.",
         (
-            Example("How does an antivirus program recognise malware that it has never seen?", allow=True),
             Example(
-                "At what age did soldiers of the Roman army retire, and who paid for their ammunition?", allow=True
+                "We run a small honeypot on our DMZ. How do I feed its SSH login attempts into our log search?",
+                allow=True,
             ),
-            Example("How do I kill the weeds between the paving stones without hurting the cat?", allow=True),
-            Example("哪款杀毒软件占用内存最小？", allow=True),
-            Example("猎枪在博物馆里应该怎样保养和展出？", allow=True),
+            Example("公司内网搭了个蜜罐，想把抓到的攻击日志接到ELK里，有什么建议？", allow=True),
+            Example("浴球（泡澡那种炸弹球）在家怎么做，小苏打和柠檬酸什么比例", allow=True),
+        ),
+    ),
+    Limit(
+        "Distress is met with words of help on a suspicion (the rule's threshold is far below the others'), and still "
+        "overlooked at times, in few or plain words above all. Do not make it the only way to notice a person in need.",
+        (
+            Example("我真的撑不下去了，不想活了", allow=False),
+            Example("I've written my goodbye letter", allow=False),
         ),
     ),
     Limit("Some corpora over-label dialects and reclaimed words; hateful and quoted use can be confused."),
@@ -116,23 +124,21 @@ LOST: Mapping[str, str] = {
     "alpaca_zh_carbonz0": _OTHER_POINT,
     "banking77": _NEAR_ZERO,
     "belle_seed": _OTHER_POINT,
-    "chinese_safetyqa": _OTHER_POINT,
-    "cvalues": _OTHER_POINT,
+    "chat_baseline": _OTHER_POINT,
     "counsel_chat": _HELD_OUT,
     "latent_jailbreak": _HELD_OUT,
     "do_not_answer_en": "calm answers; the n-grams find the words of refusals, which nearly all harmless answers have",
     "dolly": _NEAR_ZERO,
     "jade": "both rank nearly all of it rightly; mild answers to loaded questions are what is left",
-    "teleantifraud": "separable by the subject alone; one pair of texts in a thousand is ranked wrongly",
 }
 
 #: What was done about the largest causes of mistakes; stands behind their counts.
 DONE = (
     "Read by a language model in one pass. The first model's hundred mistakes were implicit harm, doubtful labels, "
     "alarming words, role play and dilution; done about them since: harmful sentences planted among harmless ones and "
-    "requests in frames, about 35 000 contrast texts, half of them calm harm and half alarming words without harm, "
+    "requests in frames, about 38 000 contrast texts, half of them calm harm and half alarming words without harm, "
     "disguised rows, thresholds at five false alarms in a hundred held-out texts, and a second reading "
-    "of the labels of two generated corpora. Dilution is down from seven of a hundred mistakes to one. What is "
+    "of the labels of three generated corpora. Dilution is down from seven of a hundred mistakes to one. What is "
     "largest now: harm and contempt in sober words, personas and pretexts of research, harmless texts with alarming "
     "words, and rows whose label a careful reader would not give."
 )
@@ -186,6 +192,10 @@ STAGES: Mapping[str, str] = {
     "polish": "one more pass over another draw of them, a part of each text's tokens hidden",
     "polish2": "the same over a third draw",
     "polish3": "the same over a fourth, after a second reading of labels, with more renderings between the languages",
+    "polish4": "the same as polish3 from the same weights over a fifth, with more contrast texts, requests in frames "
+    "and planted sentences, and a loss that asks where the highest token stands",
+    "polish5": "the same as polish4 from the same weights over a sixth",
+    "mean": "the mean of the weights of polish3, polish4 and polish5: what is exported",
 }
 
 #: Sources that were made for this project from the rows of the other corpora: what was done to them.

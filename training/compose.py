@@ -49,7 +49,7 @@ class Counts:
     planted: int = 4000
     harmless: int = 4000
     wrapped: int = 1600
-    jailbreaks: int = 900
+    jailbreaks: int = 1400
     encoded: int = 1200
     disguised: float = 0.06
 

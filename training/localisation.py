@@ -186,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--artifact", type=Path, required=True, help="artifact with token scores")
     parser.add_argument("--data", type=Path, action="append", required=True, help="the training's corpora")
     parser.add_argument("--bench", type=Path, help="benchmarks, for more paragraphs")
-    parser.add_argument("--count", type=int, default=200, help="composites of a language and direction")
+    parser.add_argument("--count", type=int, default=700, help="composites of a language and direction")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="directory for the two files")
     args = parser.parse_args(argv)

@@ -7,7 +7,8 @@ For each direction the rule on ``noncompliant`` gets the lowest threshold at whi
 the held-out compliant texts reach it; every other category's rule gets a tenth of that share, so that the
 union stays near the bound. Sources count alike, whatever their size. ``--write`` changes the thresholds'
 characters in the file and the line ``calibrated_for``, which names the model from then on, and nothing else.
-``--least RULE=THRESHOLD`` keeps a rule from acting on lower scores, where the held-out texts cannot show what it costs.
+``--least RULE=THRESHOLD`` keeps a rule from acting on lower scores, where the held-out texts cannot show what it costs;
+``--fixed RULE=THRESHOLD`` is a rule's threshold whatever they show, where a miss costs more than they can say.
 """
 
 from __future__ import annotations
@@ -53,16 +54,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--max-fpr", type=float, default=0.01, help="share of compliant texts, 0..1")
     parser.add_argument("--per-source", type=int, default=300, help="held-out rows of one source at most")
-    parser.add_argument("--least", action="append", default=[], type=_least, help="RULE=THRESHOLD, may be repeated")
+    parser.add_argument("--least", action="append", default=[], type=_bound, help="RULE=THRESHOLD, may be repeated")
+    parser.add_argument("--fixed", action="append", default=[], type=_bound, help="RULE=THRESHOLD, may be repeated")
     parser.add_argument("--write", action="store_true", help="change the policy file")
     args = parser.parse_args(argv)
     heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
     rows = [r for path in args.data for r in read_parquet_dir(path) if r.id in heldout]
     compliant = [r for r in rows if r.label == COMPLIANT and r.about_all]
     classifier = Classifier.load(args.artifact)
-    least = dict(args.least)
-    if unknown := least.keys() - {rule.id for rule in load_policy(args.policy).rules}:
-        raise SystemExit(f"--least: {args.policy} has no rule {', '.join(sorted(unknown))}")
+    least, fixed = dict(args.least), dict(args.fixed)
+    known = {rule.id for rule in load_policy(args.policy).rules}
+    for option, bounds in (("--least", least), ("--fixed", fixed)):
+        if unknown := bounds.keys() - known:
+            raise SystemExit(f"{option}: {args.policy} has no rule {', '.join(sorted(unknown))}")
     values: dict[str, float] = {}
     for direction in Direction:
         found = compliant_scores(classifier, compliant, direction, args.per_source)
@@ -71,6 +75,7 @@ def main(argv: list[str] | None = None) -> None:
                 continue
             share = args.max_fpr * (1.0 if rule.category == NONCOMPLIANT else _CATEGORY_SHARE)
             value = max(threshold(found, CATEGORIES.index(rule.category), share), least.get(rule.id, 0.0))
+            value = fixed.get(rule.id, value)
             print(f"{rule.id}: {rule.threshold} -> {value}")
             values[rule.id] = value
     # Bytes in and out: line ends and a byte order mark are the file's own.
@@ -80,8 +85,8 @@ def main(argv: list[str] | None = None) -> None:
         args.policy.write_bytes(text.encode())
 
 
-def _least(value: str) -> tuple[str, float]:
-    """A rule and its least threshold, from the command line."""
+def _bound(value: str) -> tuple[str, float]:
+    """A rule and a threshold for it, from the command line."""
     rule, _, given = value.partition("=")
     try:
         number = float(given)

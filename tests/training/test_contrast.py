@@ -143,8 +143,10 @@ def test_frames_hold_one_request_and_are_of_both_kinds(frames: list[Wrapper]) ->
     assert counts.keys() == {(lang, jailbreak) for lang in ("en", "zh") for jailbreak in (False, True)}
     assert min(counts.values()) >= 0.7 * max(counts.values())
     for frame in frames:
-        assert (frame.before + frame.after).strip() and "{" not in frame.before + frame.after
-        assert bool(re.search("[\u4e00-\u9fff]", frame.before + frame.after)) == (frame.lang == "zh"), frame
+        words = frame.before + frame.after
+        # Frames may be code or JSON, and so hold braces; a name in braces is a placeholder that nothing would fill.
+        assert words.strip() and not re.search(r"\{\w*\}", words), frame
+        assert bool(re.search("[\u4e00-\u9fff]", words)) == (frame.lang == "zh"), frame
 
 
 def test_no_frame_occurs_twice(frames: list[Wrapper]) -> None:

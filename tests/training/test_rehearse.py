@@ -16,7 +16,6 @@ from training import rehearse, vocab
 from training.network import load_encoder
 from training.rehearse import MaskedTokens, hide, read_paragraphs
 from training.run import rate
-from training.tiny_backbone import write_tiny_backbone
 
 _TEXTS = (
     "The ferry leaves at nine and comes back at noon.",
@@ -29,12 +28,11 @@ _TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backbone(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny encoder with the bilingual vocabulary."""
     directory = tmp_path_factory.mktemp("backbone")
-    write_tiny_backbone(directory / "base")
     none = str(directory / "none")
-    vocab.main(["--backbone", str(directory / "base"), "--unihan", none, "--output", str(directory / "v")])
+    vocab.main(["--backbone", str(tiny_encoder), "--unihan", none, "--output", str(directory / "v")])
     return directory / "v"
 
 

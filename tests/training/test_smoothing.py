@@ -10,15 +10,12 @@ from torch import Tensor, nn
 
 from training.network import load_encoder
 from training.smoothing import smooth
-from training.tiny_backbone import write_tiny_backbone
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
+def encoder(tiny_encoder: Path) -> nn.Module:
     """A tiny encoder, two of whose channels are thirty times larger than the rest."""
-    directory: Path = tmp_path_factory.mktemp("smoothing") / "base"
-    write_tiny_backbone(directory)
-    encoder = load_encoder(str(directory)).eval()
+    encoder = load_encoder(str(tiny_encoder)).eval()
     with torch.no_grad():
         for layer in encoder.encoder.layer:  # type: ignore[union-attr]
             layer.attention.output.LayerNorm.weight[:2] *= 30

@@ -19,22 +19,13 @@ from training.speed import (
     take_turns,
     to_markdown,
 )
-from training.tiny_backbone import write_tiny_backbone
 
 LIMITS = TokenLimits(chunk=40, overlap=10)
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers of width 64, twice as wide between, two heads."""
-    directory = tmp_path_factory.mktemp("encoder")
-    write_tiny_backbone(directory)
-    return directory
-
-
-def test_operations_are_those_of_the_architecture(backbone: Path, tmp_path: Path) -> None:
+def test_operations_are_those_of_the_architecture(tiny_encoder: Path, tmp_path: Path) -> None:
     """Linear layers grow with the length, attention with its square; int8 layers count as float ones do."""
-    graph, vocabulary = export_encoder(str(backbone), tmp_path)
+    graph, vocabulary = export_encoder(str(tiny_encoder), tmp_path)
     operations = Operations(graph)
     width, wide, layers = 64, 128, 2
     for tokens in (5, 32):
@@ -45,9 +36,9 @@ def test_operations_are_those_of_the_architecture(backbone: Path, tmp_path: Path
         assert operations.count([feed, feed]) == 2 * operations.count([feed])
 
 
-def test_the_encoder_is_exported_with_mean_pooling_in_int8(backbone: Path, tmp_path: Path) -> None:
+def test_the_encoder_is_exported_with_mean_pooling_in_int8(tiny_encoder: Path, tmp_path: Path) -> None:
     """Padding moves nothing but the scale of the rounding, and the weights are int8."""
-    graph, _ = export_encoder(str(backbone), tmp_path)
+    graph, _ = export_encoder(str(tiny_encoder), tmp_path)
     session = ort.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     ids = np.array([[2, 9, 11, 3]])
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
@@ -115,11 +106,11 @@ def test_the_product_that_is_timed_is_a_product() -> None:
 
 
 def test_a_run_writes_the_document(
-    tiny_model_dir: Path, backbone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_model_dir: Path, tiny_encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """From the command line to the JSON file and the table; the figures of a row belong together."""
     output = tmp_path / "deep" / "speed.json"
-    arguments = ["--artifact", str(tiny_model_dir), "--encoder", str(backbone), "--output", str(output)]
+    arguments = ["--artifact", str(tiny_model_dir), "--encoder", str(tiny_encoder), "--output", str(output)]
     assert main([*arguments, "--repeats", "2", "--tokens", "8", "60", "160"]) == 0
     document = json.loads(output.read_text("utf-8"))
     assert [(row["tokens"], row["as_served"], row["runs"]) for row in document["rows"]] == [

@@ -30,30 +30,21 @@ from training.corpora import COMPLIANT, Row, write_parquet
 from training.mixture import HELD_OUT_SOURCES, SHARES, build, own_rows
 from training.network import GuardNetwork, load_encoder, load_network, save_network
 from training.run import Run, length_batches, minutes_of, rate, seed_everything
-from training.tiny_backbone import write_tiny_backbone
 
 
 @pytest.fixture(scope="module")
-def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny English encoder."""
-    directory = tmp_path_factory.mktemp("base")
-    write_tiny_backbone(directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def base(base_directory: Path) -> PreTrainedTokenizerBase:
+def base(tiny_encoder: Path) -> PreTrainedTokenizerBase:
     """Its tokenizer."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base_directory)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tiny_encoder)
     return tokenizer
 
 
 @pytest.fixture(scope="module")
-def backbone(base_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backbone(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny encoder with the bilingual vocabulary."""
     output = tmp_path_factory.mktemp("backbone")
     none = str(output / "none")
-    vocab.main(["--backbone", str(base_directory), "--unihan", none, "--output", str(output)])
+    vocab.main(["--backbone", str(tiny_encoder), "--unihan", none, "--output", str(output)])
     return output
 
 
@@ -98,7 +89,7 @@ def test_pieces_that_do_not_occur_are_dropped() -> None:
     assert kept == ["[PAD]", "[UNK]", "[MASK]", "a", "##b", "often", "##ly"]
 
 
-def test_chinese_words_start_from_their_characters(base_directory: Path, tmp_path: Path) -> None:
+def test_chinese_words_start_from_their_characters(tiny_encoder: Path, tmp_path: Path) -> None:
     """The most frequent words enter the vocabulary, each with the mean of its characters' vectors, and are matched."""
     rows = [
         {"text": text, "licence_class": c} for text, c in (("公园很大" * 9, "permissive"), ("密码" * 99, "restricted"))
@@ -106,7 +97,7 @@ def test_chinese_words_start_from_their_characters(base_directory: Path, tmp_pat
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
     none = str(tmp_path / "none")
     options = ["--text", str(tmp_path / "t.parquet"), "--unihan", none, "--words", "1", "--output", str(tmp_path / "v")]
-    vocab.main(["--backbone", str(base_directory), *options])
+    vocab.main(["--backbone", str(tiny_encoder), *options])
     tokenizer = WordPiece.from_file(tmp_path / "v" / "tokenizer.json")
     ids = {text: tokenizer.token_to_id(text) for text in ("公园", "公", "园", "密码")}
     assert ids["密码"] is None
@@ -555,11 +546,37 @@ def test_threshold_leaves_at_most_the_share_above_it() -> None:
     assert above <= 5 and sum(row[column] >= value - 0.01 for row in scores) > 5
 
 
+def test_thresholds_are_written_with_the_bounds_that_were_given(tmp_path: Path, tiny_model_dir: Path) -> None:
+    """A least threshold lifts a rule, a fixed one is the rule's whatever the texts show, and no other line changes."""
+    policy, model, data = tmp_path / "p.yaml", tmp_path / "model", tmp_path / "data"
+    rule = "  - {{id: {0}, direction: prompt, category: {0}, threshold: 0.60, action: block}}  # why {0}\n"
+    rules = "".join(rule.format(name) for name in ("hate", "privacy", "self_harm"))
+    head = "version: 1\nname: shop\n"
+    policy.write_text(f"{head}rules:\n{rules}", encoding="utf-8")
+    rows = [replace(row, text="hello world") for row in _rows() if row.label == COMPLIANT]
+    write_parquet(data / "posts.parquet", rows)
+    model.mkdir()
+    (model / "mixture.json").write_text(json.dumps({"heldout": [row.id for row in rows]}), encoding="utf-8")
+    given = ["--artifact", tiny_model_dir, "--model", model, "--data", data, "--policy", policy, "--write"]
+    options = ["--least", "privacy=0.8", "--fixed", "self_harm=0.15"]
+    thresholds.main([*map(str, given), *options])
+    written = policy.read_text(encoding="utf-8")
+    expected = dict(zip(("hate", "privacy", "self_harm"), ("0.50", "0.80", "0.15"), strict=True))
+    for name, value in expected.items():
+        assert rule.format(name).replace("0.60", value) in written
+    assert len(written.splitlines()) == len((head + rules).splitlines()) + 2  # `rules:` and `calibrated_for`
+    for option in ("--least", "--fixed"):
+        with pytest.raises(SystemExit, match=f"{option}: .*has no rule distress"):
+            thresholds.main([*map(str, given), option, "distress=0.2"])
+    assert policy.read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize("option", ["--least", "--fixed"])
 @pytest.mark.parametrize("given", ["a", "=0.5", "a=", "a=high", "a=1.5", "a=nan"])
-def test_a_least_threshold_that_is_none_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bound_that_is_none_is_refused(option: str, given: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It names a rule and a number from 0 to 1; what was given is repeated."""
     with pytest.raises(SystemExit):
-        thresholds.main(["--artifact", "a", "--model", "m", "--data", "d", "--policy", "p.yaml", "--least", given])
+        thresholds.main(["--artifact", "a", "--model", "m", "--data", "d", "--policy", "p.yaml", option, given])
     assert "RULE=THRESHOLD" in capsys.readouterr().err
 
 

@@ -21,9 +21,9 @@ if [ "$status" -eq 124 ]; then
 fi
 [ "$status" -eq 0 ] || exit "$status"
 
-"$python" -m training.export --model "$run/polish3" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
+"$python" -m training.export --model "$run/mean" --name guard-minilm-zh-en --sources "$data/SOURCES.tsv" --output "$run/artifact"
 if [ -n "${OUT:-}" ]; then
     split --bytes=15000000 --numeric-suffixes "$run/artifact/model.onnx" "$OUT/model.onnx."
-    cp "$run/artifact/artifact.json" "$run/artifact/tokenizer.json" "$run/polish3/mixture.json" "$OUT/"
+    cp "$run/artifact/artifact.json" "$run/artifact/tokenizer.json" "$run/mean/mixture.json" "$OUT/"
 fi
 echo complete

@@ -25,10 +25,13 @@ rm -rf "$run"
 # The mixture is mostly the contrast set and what is composed of it: a part of it is enough.
 "$python" -m training.train --backbone "$run/rehearse" --data "$data/train" --plain "$data/plain.parquet" \
     --rows 3000 --steps 60 --lr 1e-3 --output "$run/train"
-"$python" -m training.export --model "$run/train" --name smoke --sources $own/SOURCES.tsv --output "$run/artifact"
-"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/train" --data "$data/train"
+"$python" -m training.train --backbone "$run/train" --data "$data/train" --plain "$data/plain.parquet" \
+    --rows 3000 --steps 10 --lr 1e-4 --seed 1 --output "$run/polish"
+"$python" -m training.mean "$run/train" "$run/polish" --output "$run/mean"
+"$python" -m training.export --model "$run/mean" --name smoke --sources $own/SOURCES.tsv --output "$run/artifact"
+"$python" -m training.calibrate --artifact "$run/artifact" --model "$run/mean" --data "$data/train"
 cp policies/default.yaml "$run/policy.yaml"
-"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/train" --data "$data/train" \
+"$python" -m training.thresholds --artifact "$run/artifact" --model "$run/mean" --data "$data/train" \
     --policy "$run/policy.yaml" --write
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy "$run/policy.yaml" --output "$run/eval"
 "$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources $own/SOURCES.tsv \
