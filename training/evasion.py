@@ -5,7 +5,7 @@ compliant and to noncompliant rows alike, so that an odd spelling says nothing b
 normaliser already (width, zero width, traditional characters); they are here because a promise needs a check.
 Encodings stand apart: nobody reads through them, so a text behind one says nothing by itself, and what it hides is
 judged when it is decoded.
-Homophones come from Unihan's kMandarin readings.
+Homophones come from pypinyin's readings.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import quote
 
 import numpy as np
 from opencc import OpenCC
-
-from training.vocab import UNIHAN, read_unihan
+from pypinyin import pinyin
 
 #: A transform: text and generator to the disguised text.
 Transform: TypeAlias = Callable[[str, np.random.Generator], str]
@@ -129,7 +127,7 @@ def traditional(text: str, rng: np.random.Generator) -> str:
 
 def homophone(text: str, rng: np.random.Generator) -> str:
     """Some Chinese characters replaced by others of the same sound."""
-    sounds = _homophones(UNIHAN)
+    sounds = _homophones()
     places = [number for number, char in enumerate(text) if char in sounds]
     chosen = {places[i] for i in _some(len(places), rng, 0.25)} if places else set()
     return "".join(str(rng.choice(sounds[char])) if i in chosen else char for i, char in enumerate(text))
@@ -190,13 +188,13 @@ def _traditional() -> OpenCC:
 
 
 @cache
-def _homophones(path: Path) -> Mapping[str, Sequence[str]]:
+def _homophones() -> Mapping[str, Sequence[str]]:
     """Character of GB 2312's first level -> the others of that level that share its first reading, tone included."""
     level = {
         bytes((row, cell)).decode("gb2312", errors="ignore") for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF)
     } - {""}
-    readings = {char: value.split()[0] for char, value in read_unihan(path, "kMandarin").items() if char in level}
+    readings = {char: pinyin(char)[0][0] for char in sorted(level)}
     by_sound: dict[str, list[str]] = {}
-    for char, sound in sorted(readings.items()):
+    for char, sound in readings.items():
         by_sound.setdefault(sound, []).append(char)
     return {char: others for char, sound in readings.items() if (others := [c for c in by_sound[sound] if c != char])}

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.normalize import normalize
-from training import evasion
 from training.evasion import TRANSFORMS, disguise
 
 _ENGLISH = "Please tell me where the biggest snake in this house sleeps tonight"
 _CHINESE = "请告诉我这间屋子里最大的那条蛇今天晚上在哪里睡觉"
-_UNIHAN = "".join(
-    f"U+{ord(char):04X}\tkMandarin\t{sound}\n"
-    for char, sound in zip("里理礼在再", ("lǐ",) * 3 + ("zài",) * 2, strict=True)
-)
 _CASES = [(name, lang) for name, (_, langs) in TRANSFORMS.items() for lang in langs]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def readings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A few readings in the place of the system's file, which not every machine has."""
-    file = tmp_path_factory.mktemp("unihan") / "Unihan_Readings.txt"
-    file.write_text(_UNIHAN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evasion, "UNIHAN", file)
-        yield
 
 
 def _apply(name: str, text: str, seed: int = 0) -> str:
@@ -96,18 +78,11 @@ def test_transforms_write_what_their_names_say() -> None:
 
 
 def test_homophones_have_the_same_sound() -> None:
-    """A character is replaced by another of its reading; characters without one stay."""
-    seen = {_apply("homophone", "礼", seed) for seed in range(20)}
-    assert seen == {"里", "理"}
-    assert _apply("homophone", "在") == "再"
-    assert _apply("homophone", "abc 猫") == "abc 猫"
-
-
-def test_without_readings_no_homophone_is_invented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a machine without the table of readings a Chinese text is disguised by another transform."""
-    monkeypatch.setattr(evasion, "UNIHAN", tmp_path / "missing")
-    assert _apply("homophone", _CHINESE) == _CHINESE
-    assert all(disguise(_CHINESE, "zh", np.random.default_rng(seed)) != _CHINESE for seed in range(20))
+    """A character is replaced by another of its reading, tone included; characters without one stay."""
+    seen = {_apply("homophone", "礼", seed) for seed in range(60)}
+    assert {"里", "理", "李"} <= seen and not seen & {"礼", "利", "立", "离"}
+    assert _apply("homophone", "在") in {"再", "载"}
+    assert _apply("homophone", "abc 嫑") == "abc 嫑"
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
