@@ -76,6 +76,12 @@ def main(argv: list[str] | None = None) -> None:
     rows = [row for path in args.data for row in read_parquet_dir(path) if row.id in heldout]
     samples = {d: score(args.artifact, rows, d, args.per_source) for d in Direction}
     table = {d: fit_direction(samples, d) for d in Direction}
+    for direction, fits in table.items():
+        if fits[NONCOMPLIANT] == Platt():
+            print(
+                f"{direction.value}: {NONCOMPLIANT} keeps the raw scores: fewer than {_MIN_POSITIVES} held-out rows of "
+                "a label, or no order in them (add corpora)"
+            )
     old = read_artifact(args.artifact)
     artifact = write_artifact(
         args.artifact,

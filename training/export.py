@@ -101,7 +101,7 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     network = load_network(model, len(CATEGORIES)).eval().to("cpu")
     chunker = Chunker.from_file(output / FILES.tokenizer, limits)
     chunks = parity_chunks(chunker, texts)
-    expected = _torch_scores(Scores(network).eval(), chunks)
+    expected = torch_scores(Scores(network).eval(), chunks)
     smooth(network.encoder, lambda: _feed(network, chunks))
     full = output / "float.onnx"
     to_onnx(Scores(network).eval(), full)
@@ -112,8 +112,8 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
         found = [raw for chunk in chunks for raw in session.run([chunk])]
         column = CATEGORIES.index(NONCOMPLIANT)
         texts_of, tokens_of = ([getattr(r, name) for r in found] for name in ("scores", "token_scores"))
-        difference = _mean_difference(texts_of, [r.scores for r in expected])
-        by_token = _mean_difference(tokens_of, [r.token_scores for r in expected])
+        difference = mean_difference(texts_of, [r.scores for r in expected])
+        by_token = mean_difference(tokens_of, [r.token_scores for r in expected])
         same = [(f.scores[column] > 0.5) == (e.scores[column] > 0.5) for f, e in zip(found, expected, strict=True)]
         figures[f"{label}_mean_difference"] = round(difference, 6)
         figures[f"{label}_token_difference"] = round(by_token, 6)
@@ -128,7 +128,8 @@ def export(model: Path, output: Path, limits: TokenLimits, texts: int) -> dict[s
     return figures
 
 
-def _mean_difference(found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]) -> float:
+def mean_difference(found: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]]) -> float:
+    """Of two lists of scores, the mean over texts of the mean absolute difference."""
     return float(np.mean([np.abs(f - e).mean() for f, e in zip(found, expected, strict=True) if f.size]))
 
 
@@ -181,7 +182,7 @@ def parity_chunks(chunker: Chunker, count: int) -> list[Chunk]:
 
 
 @torch.no_grad()
-def _torch_scores(scores: nn.Module, chunks: Iterable[Chunk]) -> list[Raw]:
+def torch_scores(scores: nn.Module, chunks: Iterable[Chunk]) -> list[Raw]:
     """What PyTorch gives for each chunk."""
     out = []
     for chunk in chunks:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import bz2
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from guard.classifier.classifier import Classifier, Query
 from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction, Role, Turn
-from training import export, thresholds, train, vocab
+from training import calibrate, export, thresholds, train, vocab
 from training.calibrate import Sample, fit_column, score
 from training.corpora import COMPLIANT, Row, write_parquet
 from training.mixture import HELD_OUT_SOURCES, SHARES, build, own_rows
@@ -532,6 +533,21 @@ def test_narrow_labels_do_not_calibrate_the_overall_score(tiny_model_dir: Path) 
 def test_too_few_positives_are_not_calibrated() -> None:
     """A column with a handful of positives has no fit of its own."""
     assert fit_column([_sample([0.0] * 100, [1.0] * 5 + [0.0] * 95, [0.0] * 100)], 0) is None
+
+
+def test_a_calibration_that_has_too_few_rows_says_so(
+    tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scores stay as they are, and whoever relies on them hears of it."""
+    artifact = tmp_path / "artifact"
+    shutil.copytree(tiny_model_dir, artifact)
+    rows = _rows(12)
+    write_parquet(tmp_path / "posts.parquet", rows)
+    (tmp_path / "mixture.json").write_text(json.dumps({"heldout": [row.id for row in rows]}), encoding="utf-8")
+    calibrate.main(["--artifact", str(artifact), "--model", str(tmp_path), "--data", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "prompt: noncompliant keeps the raw scores" in said and "output: noncompliant keeps" in said
+    assert read_artifact(artifact).calibration == {d: dict.fromkeys(CATEGORIES, Platt()) for d in Direction}
 
 
 def test_threshold_leaves_at_most_the_share_above_it() -> None:

@@ -30,6 +30,10 @@ rm -rf "$run"
 "$python" -m training.mean "$run/train" "$run/polish" --output "$run/mean"
 "$python" -m training.export --model "$run/mean" --name smoke --sources $own/SOURCES.tsv --output "$run/artifact"
 "$python" -m training.calibrate --artifact "$run/artifact" --model "$run/mean" --data "$data/train"
+"$python" -m training.unpack --artifact "$run/artifact" --output "$run/further/start"
+"$python" -m training.train --backbone "$run/further/start" --data "$data/train" --rows 500 --steps 2 \
+    --output "$run/further/train"
+"$python" -m training.export --model "$run/further/train" --name further --output "$run/further/artifact"
 cp policies/default.yaml "$run/policy.yaml"
 "$python" -m training.thresholds --artifact "$run/artifact" --model "$run/mean" --data "$data/train" \
     --policy "$run/policy.yaml" --write
