@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-_SERVE = "from guard.server.app import serve; from guard.server.settings import Settings; serve(Settings.load())"
+_SERVE = "from guard.server.process import serve; from guard.server.settings import Settings; serve(Settings.load())"
 _READY = "guard ready on "
 
 POLICY = """\

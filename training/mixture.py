@@ -100,6 +100,7 @@ def build(
     leave_out: Iterable[str] = (),
     keep_out: Collection[str] | None = None,
     size: int = 0,
+    repeat: Mapping[str, int] | None = None,
 ) -> Mixture:
     """Draw the mixture.
 
@@ -110,9 +111,11 @@ def build(
         leave_out: Sources that go to the held-out part as a whole.
         keep_out: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
         size: So many training rows, drawn at random; 0 for all.
+        repeat: How often each row of a source stands in it, in the place of what :data:`SHARES` says.
     """
     rng = np.random.default_rng(seed)
     left_out = set(leave_out)
+    times = repeat or {}
     own = own_rows()
     labelled = [row for row in [*rows, *own] if row.label in (COMPLIANT, NONCOMPLIANT)]
     if plain is not None:
@@ -130,7 +133,7 @@ def build(
             if source in left_out or (_held_out(row) if keep_out is None else row.id in keep_out):
                 heldout.append(row)
             else:
-                train += [row] * share.repeat
+                train += [row] * times.get(source, share.repeat)
     train += compose(train, [] if "contrast" in left_out else own, wrappers(), rng)
     if 0 < size < len(train):
         train = [train[index] for index in rng.permutation(len(train))[:size]]

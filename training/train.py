@@ -102,7 +102,12 @@ def main(argv: list[str] | None = None) -> None:
     earlier = Path(args.backbone) / "mixture.json"
     keep_out = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
     leave_out = [*HELD_OUT_SOURCES, *args.leave_out]
-    mixture = build(rows, args.plain, seed=args.seed, leave_out=leave_out, keep_out=keep_out, size=args.rows)
+    repeat = dict(args.repeat)
+    if unknown := repeat.keys() - {row.source for row in rows}:
+        raise SystemExit(f"--repeat: no row of the source {', '.join(sorted(unknown))} in the corpora")
+    mixture = build(
+        rows, args.plain, seed=args.seed, leave_out=leave_out, keep_out=keep_out, size=args.rows, repeat=repeat
+    )
     _write_mixture(mixture, args.output)
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
     tokenizer, encoder = load_backbone(args.backbone)
@@ -129,6 +134,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plain", type=Path, help="parquet of general paragraphs")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--leave-out", action="append", default=[], help="hold out this source as a whole")
+    parser.add_argument(
+        "--repeat", action="append", default=[], type=_times, help="SOURCE=TIMES: each of its rows so often"
+    )
     parser.add_argument("--rows", type=int, default=0, help="a random part of the mixture: a proxy; 0: all of it")
     parser.add_argument("--restricted", action="store_true", help="restricted rows too: never for weights to give away")
     parser.add_argument("--max-tokens", type=int, default=128, help="text tokens of a training sequence")
@@ -141,6 +149,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mask", type=float, default=0.0, help="share of a text's tokens that a step hides")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
+
+
+def _times(value: str) -> tuple[str, int]:
+    """A source and how often its rows are repeated, from the command line."""
+    source, _, times = value.partition("=")
+    if not source or not times.isdecimal() or int(times) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is not SOURCE=TIMES with a whole number from 1")
+    return source, int(times)
 
 
 def load_backbone(path: str) -> tuple[Tokenizer, nn.Module]:

@@ -160,7 +160,7 @@ def serve(
     their files.
     """
     # Imported here: the other commands start without the server's weight.
-    from guard.server.app import serve as run_server
+    from guard.server.process import serve as run_server
     from guard.server.settings import Settings
 
     run_server(

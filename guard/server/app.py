@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,10 +25,8 @@ from guard.server.access import Access
 from guard.server.address import check_free
 from guard.server.decision_log import open_log
 from guard.server.health import Health
-from guard.server.heap import set_aside
 from guard.server.live import Live
 from guard.server.lock import SocketLock
-from guard.server.logs import configure_logs
 from guard.server.metrics import Metrics, ServerState
 from guard.server.metrics_port import MetricsPort
 from guard.server.observer import Observer
@@ -39,7 +34,6 @@ from guard.server.reload import Reloader, model_source, policy_source
 from guard.server.screener import Screener
 from guard.server.servicer import SERVICE, GuardServicer
 from guard.server.settings import Settings
-from guard.server.signals import release_reload
 from guard.server.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -80,6 +74,20 @@ class Files:
 
 def _watch(path: Path | None) -> Watch:
     return Watch() if path is None else Watch(path)
+
+
+def load_engine(files: Files, settings: Settings) -> Engine:
+    """The engine of a server, warmed up.
+
+    Raises:
+        ArtifactError: The model directory cannot be used.
+        PolicyError: A policy has mistakes.
+    """
+    engine = Engine.load(
+        files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens, rewriter=rewrite_by_llm
+    )
+    engine.warm_up()
+    return engine
 
 
 class GuardServer:
@@ -262,67 +270,3 @@ class GuardServer:
         self._batcher.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._asking.shutdown(wait=True, cancel_futures=True)
-
-
-def serve(settings: Settings) -> None:
-    """Load, warm up, listen, print one ready line per address, and answer until SIGTERM or SIGINT.
-
-    Raises:
-        InvalidInput: There is no such policy, or a file of tokens, certificates or a key cannot be used.
-        ArtifactError: The model directory cannot be used.
-        PolicyError: A policy has mistakes.
-        Unavailable: An address is in use or cannot be listened at, or the decision log cannot be written.
-    """
-    configure_logs(settings.log_level, settings.log_format)
-    files = Files.of(settings)
-    engine = Engine.load(
-        files.model, files.policy, threads=settings.threads, max_tokens=settings.max_tokens, rewriter=rewrite_by_llm
-    )
-    engine.warm_up()
-    set_aside()
-    asyncio.run(_serve(engine, settings, files))
-
-
-async def _serve(engine: Engine, settings: Settings, files: Files) -> None:
-    asked_to_end = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_end.set)
-    server = GuardServer(engine, settings, files)
-    await server.start()
-    asked_to_reload = asyncio.Event()
-    loop.add_signal_handler(signal.SIGHUP, asked_to_reload.set)
-    release_reload()
-    reloading = loop.create_task(_reload(server, asked_to_reload))
-    if server.metrics_address is not None:
-        _log.info("metrics on http://%s/metrics", server.metrics_address)
-    loaded = _loaded(engine)
-    for address in server.addresses:
-        # Scripts wait for this line on standard output, so it must not linger in a buffer.
-        sys.stdout.write(f"guard ready on {address} ({loaded})\n")
-    sys.stdout.flush()
-    await asked_to_end.wait()
-    # From here on an impatient second Ctrl-C ends the process at once.
-    loop.remove_signal_handler(signal.SIGINT)
-    _log.info("draining, at most %g s", settings.grace)
-    await server.stop()
-    reloading.cancel()
-    _log.info("stopped")
-    if server.outlasted:
-        # The grace is over: nothing that matters is left but what cannot be stopped.
-        sys.stdout.flush()
-        os._exit(0)
-
-
-async def _reload(server: GuardServer, asked: asyncio.Event) -> None:
-    """Load again whenever that was asked for; what is asked while it loads, however often, makes one more load."""
-    while True:
-        await asked.wait()
-        asked.clear()
-        await server.reload()
-
-
-def _loaded(engine: Engine) -> str:
-    info = engine.info()
-    policies = ", ".join(f"{policy.name}@{policy.revision}" for policy in info.policies)
-    return f"model {info.model.name}@{info.model.revision}, policies {policies}"

@@ -202,6 +202,20 @@ def test_mixture_repeats_and_caps_by_source() -> None:
     assert set(Counter(row.id for row in mixture.train if row.source == "jade").values()) == {share.repeat}
 
 
+def test_own_texts_count_as_often_as_one_says(tmp_path: Path) -> None:
+    """A few texts of one's own among hundreds of thousands are repeated; a source that is not there is named."""
+    mixture = build([*_rows(40, "mine"), *_rows(300, "jade")], None, seed=0, repeat={"mine": 7})
+    counts = Counter((row.source, row.id) for row in mixture.train if row.source in {"mine", "jade"})
+    assert {(source, times) for (source, _), times in counts.items()} == {("mine", 7), ("jade", SHARES["jade"].repeat)}
+    write_parquet(tmp_path / "posts.parquet", _rows(12))
+    command = ["--backbone", "none", "--data", str(tmp_path), "--output", str(tmp_path / "out"), "--repeat"]
+    with pytest.raises(SystemExit, match="--repeat: no row of the source mine in the corpora"):
+        train.main([*command, "mine=3"])
+    for value in ("mine", "mine=0", "=3", "mine=2.5"):
+        with pytest.raises(SystemExit):
+            train.main([*command, value])
+
+
 def test_contrast_texts_that_are_left_out_are_not_composed() -> None:
     """With the contrast set held out no text of it is trained on, not even as a part of a composed one."""
     mixture = build(_rows(60), None, seed=0, leave_out=["contrast"])
