@@ -40,14 +40,14 @@ from guard.policy.load import load_policy, resolve_policy
 from guard.policy.policy import Policy
 from guard.records import Annotation, Record
 from guard.types import Action, Content, Decision
-from training.bench_report import to_json, to_markdown
-from training.bench_table import tabulate
-from training.comparison import System, contests, read_baseline, read_system
+from training.bench.comparison import System, contests, read_baseline, read_system
+from training.bench.report import to_json, to_markdown
+from training.bench.table import tabulate
+from training.bench.targets import POOLS
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import sample
 from training.queries import query_of
-from training.targets import POOLS
 
 #: Texts of one task of the pool; they are of like length, so the tasks of a moment take about as long.
 _BLOCK = 256

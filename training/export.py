@@ -2,9 +2,9 @@
 
     python -m training.export --model runs/NAME/train --name NAME --output runs/NAME/artifact
 
-The encoder's activations are evened out first (training/smoothing.py), then its table of tokens becomes int8 with a
-scale per token (training/row_scales.py) and its products per-channel int8 with fixed activation scales
-(training/static_scales.py); the head, one part in a hundred of the work, stays in float.
+The encoder's activations are evened out first (training/int8/smoothing.py), then its table of tokens becomes int8 with
+a scale per token (training/int8/row_scales.py) and its products per-channel int8 with fixed activation scales
+(training/int8/static_scales.py); the head, one part in a hundred of the work, stays in float.
 The new directory replaces the old one only if the graph agrees with PyTorch on the contrast texts, in the texts' scores
 and in the tokens'; otherwise nothing is overwritten.
 """
@@ -34,11 +34,11 @@ from guard.normalize import normalize
 from guard.types import CATEGORIES, NONCOMPLIANT, Direction
 from training.batches import collate
 from training.contrast import contrast_rows
+from training.int8.row_scales import scale_rows
+from training.int8.smoothing import smooth
+from training.int8.static_scales import fix_scales
 from training.network import GuardNetwork, load_network
-from training.row_scales import scale_rows
-from training.smoothing import smooth
 from training.sources import used_sources
-from training.static_scales import fix_scales
 
 #: Largest mean difference of a score between PyTorch and the float graph, and the int8 graph.
 _FLOAT_TOLERANCE = 1e-3

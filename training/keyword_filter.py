@@ -26,14 +26,14 @@ from guard.errors import GuardError
 from guard.normalize import normalize
 from guard.records import Record, hash_text
 from guard.types import CATEGORIES, Action
-from training.bench_report import to_json
-from training.bench_table import tabulate
-from training.comparison import contests
+from training.bench.comparison import contests
+from training.bench.report import to_json
+from training.bench.table import tabulate
+from training.bench.targets import POOLS
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import sample
 from training.evaluate import write_document
-from training.targets import POOLS
 
 #: Shorter words are not taken from a list.
 MIN_CHARACTERS = 2

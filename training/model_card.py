@@ -10,7 +10,7 @@ Measurements are looked for in the run's directory, each as ``NAME.json`` or in 
 another measurement of one carries a remark.
 
 Nothing in the card is typed in after a run: figures come from the files, so a card cannot disagree with its
-model. What no file can tell (purpose, limits, what a label is worth) stands in ``card_text.py`` and ``taxonomy.py``.
+model. What no file can tell (purpose, limits, what a label is worth) stands in ``card/text.py`` and ``taxonomy.py``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,15 @@ from guard.classifier.artifact import FILES, Artifact, add_card, read_artifact
 from guard.classifier.classifier import Classifier
 from guard.errors import GuardError
 from guard.policy.load import load_policy, resolve_policy
-from training import card_ablations, card_bench, card_checks, card_corpora, card_run, card_text
-from training.card_checks import Decided
-from training.card_corpora import SourceLine, read_source_lines
-from training.card_run import Stage, read_stages
+from training.card import ablations as card_ablations
+from training.card import bench as card_bench
+from training.card import checks as card_checks
+from training.card import corpora as card_corpora
+from training.card import run as card_run
+from training.card import text as card_text
+from training.card.checks import Decided
+from training.card.corpora import SourceLine, read_source_lines
+from training.card.run import Stage, read_stages
 from training.markdown import sections, table, wrapped
 from training.taxonomy import TAXONOMY
 

@@ -35,7 +35,7 @@ from guard.policy.load import load_policy, resolve_policy
 from guard.policy.policy import Policy
 from guard.types import CATEGORIES, NONCOMPLIANT, Action
 from training.batches import collate
-from training.bench_columns import rank_score
+from training.bench.columns import rank_score
 from training.corpora.parquet import read_parquet_dir
 from training.corpora.row import LICENCE_CLASSES, Row, directions_of
 from training.corpora.splits import sample

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from training import card_bench
-from training.comparison import System, read_baseline, read_system
+from training.bench.comparison import System, read_baseline, read_system
+from training.card import bench as card_bench
 from training.markdown import rate, sections, table
 
 #: What the figures stand between.

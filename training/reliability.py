@@ -28,7 +28,7 @@ from guard.classifier.artifact import DEFAULT_MODEL_DIR
 from guard.classifier.classifier import Classifier, Scored
 from guard.errors import GuardError
 from guard.types import CATEGORIES, NONCOMPLIANT
-from training.bench_columns import Bench
+from training.bench.columns import Bench
 from training.corpora import Row, directions_of, read_parquet_dir
 from training.corpora.splits import sample
 from training.queries import query_of

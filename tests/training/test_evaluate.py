@@ -13,9 +13,9 @@ from guard.errors import InvalidInput
 from guard.policy.load import load_policy
 from guard.records import Record, hash_text
 from guard.types import CATEGORIES, NONCOMPLIANT, Action, Direction, Role, Turn
-from training.bench_columns import rank_score
-from training.bench_table import MIN_TEXTS, Line, Pool, tabulate, unseen_sources
-from training.comparison import System, contests, read_baseline, read_system, side_by_side, summary
+from training.bench.columns import rank_score
+from training.bench.comparison import System, contests, read_baseline, read_system, side_by_side, summary
+from training.bench.table import MIN_TEXTS, Line, Pool, tabulate, unseen_sources
 from training.corpora import Row, write_parquet
 from training.evaluate import Scorer, main, score_to_file, write_table
 

@@ -12,14 +12,16 @@ from guard.classifier.artifact import Artifact, Source, read_artifact, write_art
 from guard.classifier.classifier import Classifier
 from guard.policy.load import load_policy, resolve_policy
 from guard.types import CATEGORIES, Action
-from training import card_ablations, card_checks, card_text
-from training.bench_report import to_json
-from training.bench_table import CategoryLine, LengthLine, Line, Table
-from training.card_checks import Decided
-from training.card_corpora import read_source_lines
-from training.card_run import read_stages
-from training.card_text import Example
-from training.comparison import BaselineLine, System, contests
+from training.bench.comparison import BaselineLine, System, contests
+from training.bench.report import to_json
+from training.bench.table import CategoryLine, LengthLine, Line, Table
+from training.card import ablations as card_ablations
+from training.card import checks as card_checks
+from training.card import text as card_text
+from training.card.checks import Decided
+from training.card.corpora import read_source_lines
+from training.card.run import read_stages
+from training.card.text import Example
 from training.model_card import Measured, main, read_measured, write_card
 from training.sources import used_sources
 from training.taxonomy import TAXONOMY

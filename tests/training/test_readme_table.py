@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guard.classifier.artifact import DEFAULT_MODEL_DIR, read_artifact
-from training.comparison import System
+from training.bench.comparison import System
 from training.readme_table import BEGIN, END, README, figures, main, replaced
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from guard.classifier.classifier import Classifier
 from guard.types import NONCOMPLIANT
-from training import plot
+from training.card import plot
 from training.corpora import Row, write_parquet
 from training.evaluate import main as evaluate
 from training.reliability import document, main, of_rows, restricted_rows

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from training.int8.smoothing import smooth
 from training.network import load_encoder
-from training.smoothing import smooth
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from guard import metrics
 from guard.metrics import Floats, Interval
 from guard.records import Record
 from guard.types import CATEGORIES, NONCOMPLIANT
-from training.bench_columns import Bench
+from training.bench.columns import Bench
 
 #: Share of false alarms that sets the operating point.
 POINT_FPR = 0.05

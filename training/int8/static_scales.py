@@ -2,7 +2,7 @@
 
 Dynamic int8 measures the range of an activation anew in every run, over all texts of it: texts that share a run move
 each other's scores. With the scales written into the graph a text's score depends on nothing but the text, so runs may
-be shared. On even activations (training/smoothing.py) fixed scales cost no accuracy, and they save the measuring.
+be shared. On even activations (training/int8/smoothing.py) fixed scales cost no accuracy, and they save the measuring.
 
 The products become ``MatMulIntegerToFloat`` of ONNX Runtime's own operators, the kernel that it builds from the
 standard ones where scales are dynamic; left standard, constant scales keep it from recognising the pattern, which

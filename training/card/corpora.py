@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.classifier.artifact import Artifact, Source
-from training import card_text
+from training.card import text as card_text
 from training.markdown import sections, table
 from training.sources import OWN_CORPORA
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from training.row_scales import scale_rows
+from training.int8.row_scales import scale_rows
 
 
 def _graph(path: Path, table: NDArray[np.float32], name: str = "word_embeddings.weight") -> None:

@@ -12,8 +12,8 @@ from guard.classifier.artifact import FILES, TokenLimits
 from guard.classifier.chunker import Chunk, Chunker
 from guard.types import CATEGORIES, Direction
 from training.export import Scores, quantize, to_onnx
+from training.int8.static_scales import activation_ranges, fix_scales
 from training.network import GuardNetwork
-from training.static_scales import activation_ranges, fix_scales
 from training.tiny_backbone import write_tiny_backbone
 from training.train import load_backbone
 

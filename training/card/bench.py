@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training import card_text
-from training.bench_report import OURS
-from training.bench_table import BENIGN, FAMILY, UNSEEN
+from training.bench.report import OURS
+from training.bench.table import BENIGN, FAMILY, UNSEEN
+from training.card import text as card_text
 from training.markdown import rate, sections, table, with_interval, yes
 
 _FAMILIES: Mapping[str, str] = {FAMILY: "all", BENIGN: "sources without violations", UNSEEN: "unseen sources"}

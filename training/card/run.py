@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training import card_text
+from training.card import text as card_text
 from training.markdown import sections, table
 
 

@@ -11,8 +11,9 @@ from guard.normalize import normalize
 from guard.policy.evaluate import evaluate
 from guard.policy.policy import Policy
 from guard.types import Action, Direction, Role, Turn
-from training import card_text, plot
-from training.card_text import Example
+from training.card import plot
+from training.card import text as card_text
+from training.card.text import Example
 from training.localisation import MIN_AUROC, MIN_POINTING
 from training.markdown import rate, sections, table, yes
 from training.mistakes import CAUSES

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from training.bench_table import BENIGN, UNSEEN, Pool
+from training.bench.table import BENIGN, UNSEEN, Pool
 
 #: Chinese violations of four sources against benign Chinese questions on sensitive matters.
 CHINESE_PROMPTS = Pool(

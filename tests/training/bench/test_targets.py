@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from training.targets import POOLS, TARGETS, Target, measure
+from training.bench.targets import POOLS, TARGETS, Target, measure
 
 
 def line(source: str, **figures: float | None) -> dict[str, Any]:

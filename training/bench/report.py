@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from training.bench_table import Table
-from training.comparison import Contest, System, side_by_side, summary
-from training.targets import Reached, measure
+from training.bench.comparison import Contest, System, side_by_side, summary
+from training.bench.table import Table
+from training.bench.targets import Reached, measure
 
 #: The column of the measured model.
 OURS = "this model"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.bench_table import UNSEEN, Line
+from training.bench.table import UNSEEN, Line
 
 _LINE = re.compile(r"(?P<side>\w+)\s+(?P<lang>\w+)\s+(?P<source>\S+)\s+n=\s*(?P<n>\d+)\s+(?P<figures>.+)")
 _FIGURE = re.compile(r"(\w+)=([0-9.]+)")

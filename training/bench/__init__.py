@@ -1,0 +1,1 @@
+"""What benchmarks say of a model: the lines of the table, beside other systems, and the targets."""
