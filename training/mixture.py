@@ -99,6 +99,7 @@ def build(
     seed: int,
     leave_out: Iterable[str] = (),
     keep_out: Collection[str] | None = None,
+    learnt: Collection[str] | None = None,
     size: int = 0,
     repeat: Mapping[str, int] | None = None,
 ) -> Mixture:
@@ -110,6 +111,7 @@ def build(
         seed: Determines the draw.
         leave_out: Sources that go to the held-out part as a whole.
         keep_out: Ids to hold out instead of a fresh split: a continued training keeps the split it began with.
+        learnt: The sources that this split is about; others get a fresh one. None for all.
         size: So many training rows, drawn at random; 0 for all.
         repeat: How often each row of a source stands in it, in the place of what :data:`SHARES` says.
     """
@@ -130,7 +132,8 @@ def build(
         order = rng.permutation(len(members))[: share.cap]
         for index in order:
             row = members[index]
-            if source in left_out or (_held_out(row) if keep_out is None else row.id in keep_out):
+            fresh = keep_out is None or (learnt is not None and source not in learnt)
+            if source in left_out or (_held_out(row) if fresh else row.id in (keep_out or ())):
                 heldout.append(row)
             else:
                 train += [row] * times.get(source, share.repeat)

@@ -32,7 +32,7 @@ from guard.normalize import normalize
 from guard.types import Direction
 from training.batches import collate
 from training.network import load_encoder
-from training.run import Checkpoint, Run, device, length_batches, rate, seed_everything
+from training.run import CHECKPOINT, Checkpoint, Run, device, length_batches, rate, seed_everything
 
 _TEMPERATURE = 0.05
 
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     student.save_pretrained(args.output)  # type: ignore[operator]  # nn.Module hides the HF class
     tokenizer.save(str(args.output / "tokenizer.json"))
     run.finish(metrics)
-    Checkpoint(args.output / "checkpoint.pt").clear()
+    Checkpoint(args.output / CHECKPOINT).clear()
 
 
 def read_pairs(path: Path, tokenizer: Tokenizer, per_source: int, max_tokens: int, seed: int) -> list[Pair]:
@@ -126,7 +126,7 @@ def align(
     plan = list(_plan(pairs, args))
     total = min(args.steps or len(plan), len(plan))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total))
-    checkpoint = Checkpoint(args.output / "checkpoint.pt")
+    checkpoint = Checkpoint(args.output / CHECKPOINT)
     step = _resume(checkpoint, student, optimizer, schedule)
     saved, accuracy = time.time(), 0.0
     student.train()

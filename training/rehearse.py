@@ -30,7 +30,7 @@ from guard.types import Direction
 from training.batches import collate
 from training.network import load_encoder
 from training.pretrain import mean_vector
-from training.run import Checkpoint, Run, device, length_batches, rate, seed_everything
+from training.run import CHECKPOINT, Checkpoint, Run, device, length_batches, rate, seed_everything
 
 _HIDDEN = 0.15
 _CHECKPOINT_SECONDS = 240.0
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     encoder.save_pretrained(args.output)  # type: ignore[operator]  # nn.Module hides the HF class
     tokenizer.save(str(args.output / "tokenizer.json"))
     run.finish(metrics)
-    Checkpoint(args.output / "checkpoint.pt").clear()
+    Checkpoint(args.output / CHECKPOINT).clear()
 
 
 def read_paragraphs(path: Path, per_source: int, seed: int) -> list[str]:
@@ -168,7 +168,7 @@ def rehearse(
     strange = torch.zeros(tokenizer.get_vocab_size(), dtype=torch.bool)
     strange[special] = True
     strange = strange.to(device())
-    checkpoint = Checkpoint(args.output / "checkpoint.pt")
+    checkpoint = Checkpoint(args.output / CHECKPOINT)
     state = checkpoint.load()
     step, smooth, right = 0, 0.0, 0.0
     if state is not None:

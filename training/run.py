@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+#: Where a stage leaves what it needs to go on.
+CHECKPOINT = "checkpoint.pt"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -29,8 +32,11 @@ class Run:
     def start(cls, directory: Path, config: Mapping[str, Any], data: Iterable[Path] = ()) -> Run:
         """Create the directory and write ``run.json`` with the sha256 of every data file.
 
+        A stage that is complete begins anew. One that was stopped goes on, but only with the options and the data that
+        it began with.
+
         Raises:
-            SystemExit: A data path does not exist.
+            SystemExit: A data path does not exist, or the directory holds the checkpoint of another run.
         """
         directory.mkdir(parents=True, exist_ok=True)
         hashes: dict[str, str] = {}
@@ -43,6 +49,10 @@ class Run:
         plain = {key: str(value) if isinstance(value, Path) else value for key, value in config.items()}
         document = {"arguments": plain, "data_sha256": hashes, "torch": torch.__version__}
         text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+        _check_resumed(directory, json.loads(text))
+        if (directory / "metrics.json").exists():
+            for name in ("metrics.json", "log.txt"):
+                (directory / name).unlink(missing_ok=True)
         (directory / "run.json").write_text(text + "\n", encoding="utf-8")
         return cls(directory, time.time())
 
@@ -59,6 +69,22 @@ class Run:
         document = {**metrics, "minutes": round(minutes_of((self.directory / "log.txt").read_text("utf-8")), 1)}
         (self.directory / "metrics.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         self.log(f"done: {document}")
+
+
+def _check_resumed(directory: Path, document: Mapping[str, Any]) -> None:
+    """Refuse to go on with a checkpoint of other options or other data; where the directory lies does not matter."""
+    file = directory / "run.json"
+    if not (directory / CHECKPOINT).exists() or not file.exists():
+        return
+    began = json.loads(file.read_text(encoding="utf-8"))
+    names = (began["arguments"].keys() | document["arguments"].keys()) - {"output"}
+    changed = [name for name in sorted(names) if began["arguments"].get(name) != document["arguments"].get(name)]
+    changed += ["data (their content)"] if began["data_sha256"] != document["data_sha256"] else []
+    if changed:
+        raise SystemExit(
+            f"{directory}: a run was stopped here that began with other options: {', '.join(changed)} (give them as "
+            f"they were, or another --output; without {CHECKPOINT} it begins anew)"
+        )
 
 
 def minutes_of(log: str) -> float:

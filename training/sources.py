@@ -27,6 +27,9 @@ class OwnCorpus:
     origin: str
 
 
+#: What every training reads that was written for this project, or made from its rows by a program.
+_WRITTEN = frozenset({"contrast", "composed", "disguised", "encoded"})
+
 _RENDERED = "as the sources; translations by a language model, for this project"
 #: Corpora of renderings and of second labels, by name.
 OWN_CORPORA: Mapping[str, OwnCorpus] = {
@@ -70,15 +73,17 @@ def read_sources(path: Path) -> dict[str, Source]:
 
 
 def used_sources(rows: Mapping[str, int], table: Path | None) -> tuple[Source, ...]:
-    """What a model was trained on, with the rows taken; what the table lacks was written for this project."""
+    """What a model was trained on, with the rows taken; of what no table lists the terms are not known."""
     known = read_sources(table) if table else {}
     out: list[Source] = []
     for name, count in sorted(rows.items()):
         entry, own = known.get(name), OWN_CORPORA.get(name)
         if own is not None:
             out.append(Source(name, own.licence, own.licence_class, count))
-        elif entry is None:
+        elif entry is None and name in _WRITTEN:
             out.append(Source(name, "Apache-2.0 (written for this project)", "permissive", count))
+        elif entry is None:
+            out.append(Source(name, "not stated", "not stated", count))
         else:
             out.append(Source(name, entry.licence, entry.licence_class, count))
     return tuple(out)

@@ -9,6 +9,7 @@ union stays near the bound. Sources count alike, whatever their size. ``--write`
 characters in the file and the line ``calibrated_for``, which names the model from then on, and nothing else.
 ``--least RULE=THRESHOLD`` keeps a rule from acting on lower scores, where the held-out texts cannot show what it costs;
 ``--fixed RULE=THRESHOLD`` is a rule's threshold whatever they show, where a miss costs more than they can say.
+With fewer than ``--min-texts`` held-out compliant texts of a direction nothing is set: a share of a few says nothing.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--per-source", type=int, default=300, help="held-out rows of one source at most")
     parser.add_argument("--least", action="append", default=[], type=_bound, help="RULE=THRESHOLD, may be repeated")
     parser.add_argument("--fixed", action="append", default=[], type=_bound, help="RULE=THRESHOLD, may be repeated")
+    parser.add_argument("--min-texts", type=int, default=100, help="held-out compliant texts of a direction at least")
     parser.add_argument("--write", action="store_true", help="change the policy file")
     args = parser.parse_args(argv)
     heldout = set(json.loads((args.model / "mixture.json").read_text(encoding="utf-8"))["heldout"])
@@ -70,6 +72,11 @@ def main(argv: list[str] | None = None) -> None:
     values: dict[str, float] = {}
     for direction in Direction:
         found = compliant_scores(classifier, compliant, direction, args.per_source)
+        if len(found.scores) < args.min_texts:
+            raise SystemExit(
+                f"{direction.value}: {len(found.scores)} held-out compliant texts, {args.min_texts} are needed to set "
+                "thresholds (add corpora beside your own; --min-texts takes fewer)"
+            )
         for rule in load_policy(args.policy).rules:
             if rule.direction is not direction or rule.category not in CATEGORIES:
                 continue

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import AutoTokenizer
 
-from guard.classifier.artifact import TokenLimits
+from guard.classifier.artifact import FILES, TokenLimits
 from guard.classifier.chunker import FIRST_TOKEN, OUTPUT_TOKEN, PROMPT_TOKEN, Chunk, Chunker
 from guard.classifier.wordpiece import WordPiece
 from guard.normalize import normalize
@@ -36,7 +36,7 @@ from training.corpora.row import LICENCE_CLASSES
 from training.mixture import HELD_OUT_SOURCES, Mixture, build
 from training.network import GuardNetwork, load_encoder, load_network, save_network
 from training.queries import normalized_context
-from training.run import Checkpoint, Run, device, length_batches, rate, seed_everything
+from training.run import CHECKPOINT, Checkpoint, Run, device, length_batches, rate, seed_everything
 
 #: A post labelled only for hate is very likely compliant otherwise: a weak zero keeps the overall column honest.
 _WEAK_COMPLIANT = 0.3
@@ -99,14 +99,24 @@ def main(argv: list[str] | None = None) -> None:
     run = Run.start(args.output, vars(args), [*args.data, *([args.plain] if args.plain else [])])
     licence = {"licence": LICENCE_CLASSES} if args.restricted else {}
     rows = [row for path in args.data for row in read_parquet_dir(path, **licence)]
-    earlier = Path(args.backbone) / "mixture.json"
-    keep_out = set(json.loads(earlier.read_text(encoding="utf-8"))["heldout"]) if earlier.exists() else None
+    file = Path(args.backbone) / "mixture.json"
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     leave_out = [*HELD_OUT_SOURCES, *args.leave_out]
     repeat = dict(args.repeat)
     if unknown := repeat.keys() - {row.source for row in rows}:
-        raise SystemExit(f"--repeat: no row of the source {', '.join(sorted(unknown))} in the corpora")
+        raise SystemExit(
+            f"--repeat: no row of the source {', '.join(sorted(unknown))} is read (give one of "
+            f"{', '.join(sorted({row.source for row in rows}))}; rows whose licence is restricted need --restricted)"
+        )
     mixture = build(
-        rows, args.plain, seed=args.seed, leave_out=leave_out, keep_out=keep_out, size=args.rows, repeat=repeat
+        rows,
+        args.plain,
+        seed=args.seed,
+        leave_out=leave_out,
+        keep_out=None if earlier is None else set(earlier["heldout"]),
+        learnt=None if earlier is None else set(earlier["rows_by_source"]),
+        size=args.rows,
+        repeat=repeat,
     )
     _write_mixture(mixture, args.output)
     run.log(f"{len(mixture.train)} training rows, {len(mixture.heldout)} held out")
@@ -124,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     save_network(network, args.output)
     tokenizer.save(str(args.output / "tokenizer.json"))
     run.finish({"rows": len(mixture.train), "heldout": len(mixture.heldout), "loss": round(loss, 4)})
-    Checkpoint(args.output / "checkpoint.pt").clear()
+    Checkpoint(args.output / CHECKPOINT).clear()
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -163,8 +173,10 @@ def load_backbone(path: str) -> tuple[Tokenizer, nn.Module]:
     """Tokenizer and encoder of a backbone, given the direction tokens where it lacks them.
 
     Raises:
-        SystemExit: The tokenizer is not of the BERT kind ([CLS], [SEP], [PAD], [MASK]).
+        SystemExit: The tokenizer is not of the BERT kind ([CLS], [SEP], [PAD], [MASK]), or it is an artifact.
     """
+    if (Path(path) / FILES.description).exists():
+        raise SystemExit(f"{path}: an artifact, no network (make it one: python -m training.unpack)")
     encoder = load_encoder(path)
     file = Path(path) / "tokenizer.json"
     tokenizer = (
@@ -230,7 +242,7 @@ def fit(
     plan = [b for epoch in range(args.epochs) for b in _batches(lengths, args, epoch)]
     total = min(args.steps or len(plan), len(plan))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, total))
-    checkpoint = Checkpoint(args.output / "checkpoint.pt")
+    checkpoint = Checkpoint(args.output / CHECKPOINT)
     state = checkpoint.load()
     step, smooth = 0, 0.0
     if state is not None:

@@ -7,12 +7,14 @@ Usage:
 What ``training.export`` did is undone: int8 becomes float again, what was divided out of an activation goes back into
 the weights, channels that were set apart return to their product. The rounding stays, and with it the difference of
 scores between the artifact and the network that it came from. The result is a directory as ``training.train`` writes
-it, without a list of held-out rows: a training that begins from it draws its own, by the same hash of the request.
+it. Which rows were held out of the corpora that the artifact learnt from it does not say, so none of them calibrates
+what is trained from it: held out are then the sources that no training reads, and a twentieth of each new one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -123,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         artifact = read_artifact(args.artifact)
     except ArtifactError as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(f"--artifact: {error}") from None
     network = unpacked(args.artifact / FILES.model)
     texts, tokens = differences(network, args.artifact, artifact)
     if max(texts, tokens) > _TOLERANCE:
@@ -134,6 +136,12 @@ def main(argv: list[str] | None = None) -> None:
     run = Run.start(args.output, {"artifact": artifact.identity})
     save_network(network, args.output)
     shutil.copy(args.artifact / FILES.tokenizer, args.output / "tokenizer.json")
+    mixture = {
+        "rows_by_source": {source.name: source.rows for source in artifact.sources},
+        "positives": dict.fromkeys(artifact.unsupported, 0),
+        "heldout": [],
+    }
+    (args.output / "mixture.json").write_text(json.dumps(mixture, indent=1) + "\n", encoding="utf-8")
     run.finish({"mean_difference": round(texts, 6), "token_difference": round(tokens, 6)})
 
 

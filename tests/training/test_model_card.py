@@ -483,9 +483,10 @@ def test_a_broken_measurement_is_named(artifact: Artifact, run: Path, capsys: py
 
 
 def test_corpora_made_from_others_keep_their_terms(tmp_path: Path) -> None:
-    """What was rendered or labelled for this project is as free as what it was made from, whatever the table says."""
+    """What was rendered or labelled for this project is as free as its origin; of what is unknown nothing is claimed."""
     table = tmp_path / "SOURCES.tsv"
     table.write_text("used in\tsource\trepository\tlicence\tclass\trows\ntrain\tplexpt_annotated\t\tMIT\tpermissive\t1")
-    found = {source.name: source for source in used_sources({"plexpt_annotated": 2, "contrast": 3}, table)}
+    found = {source.name: source for source in used_sources({"plexpt_annotated": 2, "contrast": 3, "mine": 1}, table)}
     assert found["plexpt_annotated"].licence_class == "sharealike" and "GPL-3.0" in found["plexpt_annotated"].licence
-    assert found["contrast"].licence_class == "permissive"
+    assert found["contrast"].licence_class == "permissive" and "this project" in found["contrast"].licence
+    assert (found["mine"].licence, found["mine"].licence_class) == ("not stated", "not stated")

@@ -30,7 +30,7 @@ from training.calibrate import Sample, fit_column, score
 from training.corpora import COMPLIANT, Row, write_parquet
 from training.mixture import HELD_OUT_SOURCES, SHARES, build, own_rows
 from training.network import GuardNetwork, load_encoder, load_network, save_network
-from training.run import Run, length_batches, minutes_of, rate, seed_everything
+from training.run import CHECKPOINT, Run, length_batches, minutes_of, rate, seed_everything
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,16 @@ def test_a_continued_training_keeps_its_held_out_rows() -> None:
     assert {row.id for row in rows} - keep_out <= {row.id for row in mixture.train}
 
 
+def test_a_continued_training_splits_the_sources_that_are_new_to_it() -> None:
+    """Of the earlier training's sources only what it held out is held out, of others a share as in a first training."""
+    rows = [*_rows(400, "posts"), *_rows(400, "mine")]
+    first = build(rows, None, seed=0)
+    again = build(rows, None, seed=1, keep_out=["posts-1"], learnt=["posts", "contrast"])
+    held = {source: {row.id for row in again.heldout if row.source == source} for source in ("posts", "mine")}
+    assert held == {"posts": {"posts-1"}, "mine": {row.id for row in first.heldout if row.source == "mine"}}
+    assert held["mine"]
+
+
 def test_mixture_repeats_and_caps_by_source() -> None:
     """A source's share says how many rows of a kind enter and how often."""
     share = SHARES["jade"]
@@ -209,7 +219,7 @@ def test_own_texts_count_as_often_as_one_says(tmp_path: Path) -> None:
     assert {(source, times) for (source, _), times in counts.items()} == {("mine", 7), ("jade", SHARES["jade"].repeat)}
     write_parquet(tmp_path / "posts.parquet", _rows(12))
     command = ["--backbone", "none", "--data", str(tmp_path), "--output", str(tmp_path / "out"), "--repeat"]
-    with pytest.raises(SystemExit, match="--repeat: no row of the source mine in the corpora"):
+    with pytest.raises(SystemExit, match=r"--repeat: no row of the source mine is read \(give one of posts;"):
         train.main([*command, "mine=3"])
     for value in ("mine", "mine=0", "=3", "mine=2.5"):
         with pytest.raises(SystemExit):
@@ -490,6 +500,26 @@ def test_a_failed_parity_check_overwrites_nothing(
     assert {file.name: file.read_bytes() for file in (tmp_path / "a").iterdir()} == before
 
 
+def test_a_stopped_stage_goes_on_with_what_it_began_with(tmp_path: Path) -> None:
+    """Other options or other data beside its checkpoint are refused by name; a complete stage begins anew."""
+    data = tmp_path / "data"
+    write_parquet(data / "posts.parquet", _rows(3))
+    out = tmp_path / "out"
+    Run.start(out, {"lr": 1e-4, "steps": 5, "output": out}, [data]).log("begun")
+    (out / CHECKPOINT).write_bytes(b"")
+    Run.start(out, {"lr": 1e-4, "steps": 5, "output": f"{out}/."}, [data])
+    with pytest.raises(SystemExit, match=r"began with other options: lr, rows \(give them as they were"):
+        Run.start(out, {"lr": 1e-3, "steps": 5, "rows": 2, "output": out}, [data])
+    write_parquet(data / "posts.parquet", _rows(4))
+    with pytest.raises(SystemExit, match=r"other options: data \(their content\)"):
+        Run.start(out, {"lr": 1e-4, "steps": 5, "output": out}, [data])
+    (out / CHECKPOINT).unlink()
+    Run.start(out, {"lr": 1e-3}, [data]).finish({})
+    run = Run.start(out, {"lr": 1e-2}, [data])
+    assert not (out / "metrics.json").exists() and not (out / "log.txt").exists()
+    run.finish({})
+
+
 def test_the_time_of_a_resumed_stage_is_the_sum_of_its_starts() -> None:
     """A log whose clock starts again counts every start up to its last line."""
     log = "[   0.1 min] a\n[  29.7 min] b\n[   0.2 min] c\n[   4.3 min] d\n"
@@ -588,6 +618,11 @@ def test_thresholds_are_written_with_the_bounds_that_were_given(tmp_path: Path, 
     model.mkdir()
     (model / "mixture.json").write_text(json.dumps({"heldout": [row.id for row in rows]}), encoding="utf-8")
     given = ["--artifact", tiny_model_dir, "--model", model, "--data", data, "--policy", policy, "--write"]
+    before = policy.read_bytes()
+    with pytest.raises(SystemExit, match="prompt: 20 held-out compliant texts, 100 are needed"):
+        thresholds.main([*map(str, given)])
+    assert policy.read_bytes() == before
+    given += ["--min-texts", "0"]
     options = ["--least", "privacy=0.8", "--fixed", "self_harm=0.15"]
     thresholds.main([*map(str, given), *options])
     written = policy.read_text(encoding="utf-8")

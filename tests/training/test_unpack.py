@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ def model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         layers[0].intermediate.dense.bias[3] = 25.0
         layers[0].output.dense.weight[:2, 3] = 8.0
     save_network(network, directory)
-    (directory / "mixture.json").write_text('{"rows_by_source": {}, "positives": {}, "heldout": []}', encoding="utf-8")
+    mixture = {
+        "rows_by_source": {"posts": 3, "contrast": 7},
+        "positives": {"hate": 500, "weapons": 2},
+        "heldout": ["a"],
+    }
+    (directory / "mixture.json").write_text(json.dumps(mixture), encoding="utf-8")
     return directory
 
 
@@ -61,7 +67,11 @@ def test_an_artifact_becomes_the_network_that_it_came_from(model: Path, artifact
     assert tokenizer.to_str() == was.to_str()
     heads = [network.config.num_attention_heads for network in (encoder, had)]  # type: ignore[union-attr]
     assert heads == [2, 2]
-    assert not (tmp_path / "mixture.json").exists()
+    assert json.loads((tmp_path / "mixture.json").read_text(encoding="utf-8")) == {
+        "rows_by_source": {"contrast": 7, "posts": 3},
+        "positives": {"weapons": 0},
+        "heldout": [],
+    }
 
 
 def test_a_training_step_moves_both_sides_of_an_attention_alike(artifact: Path) -> None:
@@ -79,7 +89,9 @@ def test_other_graphs_and_damaged_ones_are_refused(
     output = tmp_path / "out"
     with pytest.raises(SystemExit, match=r"model\.onnx: not a graph of this training\.export"):
         unpack.main(["--artifact", str(tiny_model_dir), "--output", str(output)])
-    with pytest.raises(SystemExit, match=r"no artifact\.json"):
+    with pytest.raises(SystemExit, match=r"artifact, no network \(make it one: python -m training\.unpack\)"):
+        load_backbone(str(artifact))
+    with pytest.raises(SystemExit, match=r"--artifact: .*no artifact\.json"):
         unpack.main(["--artifact", str(model), "--output", str(output)])
     monkeypatch.setattr(unpack, "_TOLERANCE", -1.0)
     with pytest.raises(SystemExit, match=r"differ from the artifact's by 0\.0\d+ on average.*nothing was written"):

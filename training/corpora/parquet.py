@@ -112,7 +112,8 @@ def _read_file(file: Path) -> Iterator[tuple[int, Row]]:
     try:
         handle = pq.ParquetFile(file)
     except (OSError, pa.ArrowInvalid) as error:
-        raise CorpusError.of(file.name, 0, "file", f"not readable as Parquet: {error}", "write it again") from None
+        cure = "write it again; python -m training.corpora convert makes it of JSONL, CSV or TSV"
+        raise CorpusError.of(file.name, 0, "file", f"not readable as Parquet: {error}", cure) from None
     _check_columns(file.name, handle.schema_arrow)
     number = 0
     with handle:

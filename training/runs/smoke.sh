@@ -36,7 +36,7 @@ rm -rf "$run"
 "$python" -m training.export --model "$run/further/train" --name further --output "$run/further/artifact"
 cp policies/default.yaml "$run/policy.yaml"
 "$python" -m training.thresholds --artifact "$run/artifact" --model "$run/mean" --data "$data/train" \
-    --policy "$run/policy.yaml" --write
+    --policy "$run/policy.yaml" --min-texts 1 --write
 "$python" -m training.evaluate --data "$data/bench" --model "$run/artifact" --policy "$run/policy.yaml" --output "$run/eval"
 "$python" -m training.model_card --artifact "$run/artifact" --run "$run" --sources $own/SOURCES.tsv \
     --eval "$run/eval/table.json"
