@@ -483,7 +483,7 @@ def test_a_broken_measurement_is_named(artifact: Artifact, run: Path, capsys: py
 
 
 def test_corpora_made_from_others_keep_their_terms(tmp_path: Path) -> None:
-    """What was rendered or labelled for this project is as free as its origin; of what is unknown nothing is claimed."""
+    """What was rendered or labelled for this project is as free as its origin; of unknown terms nothing is claimed."""
     table = tmp_path / "SOURCES.tsv"
     table.write_text("used in\tsource\trepository\tlicence\tclass\trows\ntrain\tplexpt_annotated\t\tMIT\tpermissive\t1")
     found = {source.name: source for source in used_sources({"plexpt_annotated": 2, "contrast": 3, "mine": 1}, table)}
