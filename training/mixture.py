@@ -130,10 +130,10 @@ def build(
     for (source, *_), members in groups.items():
         share = SHARES.get(source, _DEFAULT)
         order = rng.permutation(len(members))[: share.cap]
+        kept = None if learnt is not None and source not in learnt else keep_out
         for index in order:
             row = members[index]
-            fresh = keep_out is None or (learnt is not None and source not in learnt)
-            if source in left_out or (_held_out(row) if fresh else row.id in (keep_out or ())):
+            if source in left_out or (_held_out(row) if kept is None else row.id in kept):
                 heldout.append(row)
             else:
                 train += [row] * times.get(source, share.repeat)

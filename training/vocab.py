@@ -154,21 +154,16 @@ def make_tokenizer(vocabulary: list[str]) -> Tokenizer:
 
 
 def read_glosses(path: Path) -> dict[str, str]:
-    """English glosses of Chinese characters from Unihan's kDefinition; empty if the file is missing."""
-    return read_unihan(path, "kDefinition")
-
-
-def read_unihan(path: Path, field: str) -> dict[str, str]:
-    """Character -> value of one field of Unihan_Readings.txt(.bz2); empty if the file is missing."""
+    """English glosses of Chinese characters from kDefinition of Unihan_Readings.txt(.bz2); empty without the file."""
     if not path.exists():
         return {}
     text = bz2.decompress(path.read_bytes()).decode() if path.suffix == ".bz2" else path.read_text(encoding="utf-8")
-    values: dict[str, str] = {}
+    glosses: dict[str, str] = {}
     for line in text.splitlines():
         parts = line.split("\t")
-        if len(parts) == 3 and parts[1] == field:
-            values[chr(int(parts[0].removeprefix("U+"), base=16))] = parts[2]
-    return values
+        if len(parts) == 3 and parts[1] == "kDefinition":
+            glosses[chr(int(parts[0].removeprefix("U+"), base=16))] = parts[2]
+    return glosses
 
 
 def gloss_of(char: str, glosses: dict[str, str]) -> str:

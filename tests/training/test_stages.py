@@ -115,13 +115,12 @@ def test_gloss_is_a_definition_or_a_telling_name() -> None:
 
 
 def test_glosses_are_read_from_unihan(tmp_path: Path) -> None:
-    """Only kDefinition lines are glosses; other fields are read alike, packed or not, and a missing file has none."""
+    """Only kDefinition lines are glosses, packed or not, and a missing file has none."""
     file = tmp_path / "Unihan_Readings.txt"
     file.write_text("# comment\nU+597D\tkDefinition\tgood, excellent\nU+597D\tkMandarin\thǎo\n", encoding="utf-8")
     (tmp_path / "packed.bz2").write_bytes(bz2.compress(file.read_bytes()))
-    assert vocab.read_glosses(file) == {"好": "good, excellent"}
-    assert vocab.read_unihan(tmp_path / "packed.bz2", "kMandarin") == {"好": "hǎo"}
-    assert vocab.read_unihan(tmp_path / "missing", "kMandarin") == {}
+    assert vocab.read_glosses(file) == vocab.read_glosses(tmp_path / "packed.bz2") == {"好": "good, excellent"}
+    assert vocab.read_glosses(tmp_path / "missing") == {}
 
 
 def test_length_batches_hold_every_item_once() -> None:
